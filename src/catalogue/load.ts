@@ -31,7 +31,7 @@ export async function loadCatalogue(settings: CatalogueSettings): Promise<Loaded
       continue
     }
     const read = readExtension({ file, text: text.value })
-    diagnostics.push(...read.diagnostics)
+    for (const diagnostic of read.diagnostics) diagnostics.push(diagnostic)
     if (read.extension !== null) extensions.push(read.extension)
   }
   if (hasErrors(diagnostics)) throw new Refused(diagnostics)

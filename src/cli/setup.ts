@@ -8,13 +8,8 @@ import { fileProblem, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { policyFolderProblem } from '../config/checks.ts'
 import { loadConfig, outlineOf, type Config, type LoadedConfig } from '../config/load.ts'
 import { readText } from '../config/values/files.ts'
-import {
-  loadPolicies,
-  comparedWith,
-  readPolicyDirectory,
-  type LoadedPolicies,
-  type LoadOptions,
-} from '../policy/loading/load.ts'
+import { comparedWith, loadPolicies, type LoadedPolicies, type LoadOptions } from '../policy/loading/load.ts'
+import { readPolicyDirectory } from '../policy/loading/read-directory.ts'
 import { loadSandboxConfig, noSurroundings } from '../sandbox/configuration.ts'
 import { runningSandboxes, sandboxOf } from '../sandbox/state-folder.ts'
 import { isElsewhere, loadPolicySource } from './policy-source.ts'

@@ -100,8 +100,44 @@ export const word = (words: Words) => text().meta({ words })
 /** A list, or a single text for a list of one; never empty, nor any of its members. `isNeeded`: the key cannot be left out. */
 export function oneOrSeveral(what: string, { isNeeded = false, words }: { isNeeded?: boolean; words?: Words } = {}) {
   const one = words === undefined ? text() : word(words)
-  const list = z.array(one).min(1, `name at least one ${what}${isNeeded ? '' : ', or remove the key'}`)
+  const list = upTo(most.words, 'values', z.array(one)).min(
+    1,
+    `name at least one ${what}${isNeeded ? '' : ', or remove the key'}`,
+  )
   return z.union([one.transform((single): string[] => [single]), list])
+}
+
+/** What a file may hold: some ten times what the largest company writes. Each is an error at its place. */
+export const most = {
+  /** Words of a list, and values of an attribute. */
+  words: 5000,
+  /** Entries that people look at one by one. */
+  entries: 5000,
+  grants: 2000,
+  guardrails: 1000,
+  /** Apps or groups of operations that have limits. */
+  limited: 1000,
+  organizations: 10_000,
+  keys: 10_000,
+  users: 50_000,
+} as const
+
+/** A list that may be long, but not without end. */
+export function upTo<Item extends z.ZodType>(count: number, what: string, list: z.ZodArray<Item>): z.ZodArray<Item> {
+  return list.max(count, tooMany(count, what))
+}
+
+/** The same of a mapping. */
+export function namesUpTo<T extends z.ZodType>(count: number, what: string, mapping: T): T {
+  return mapping
+    .refine((written) => typeof written !== 'object' || written === null || Object.keys(written).length <= count, {
+      error: tooMany(count, what),
+    })
+    .meta({ maxProperties: count })
+}
+
+function tooMany(count: number, what: string): string {
+  return `at most ${count} ${what} may stand here`
 }
 
 /** For the JSON schema: exactly one of these keys. */
@@ -125,7 +161,7 @@ export const claimPath = () =>
 /** Values of a claim as texts: a list, or a single value. What YAML reads as a whole number, true or false is its text. */
 export function claimValues() {
   const value = z.union([text(), z.int().transform(String), z.boolean().transform(String)])
-  const list = z.array(value).min(1, 'name at least one value, or remove the key')
+  const list = upTo(most.words, 'values', z.array(value)).min(1, 'name at least one value, or remove the key')
   return z.union([value.transform((one): string[] => [one]), list], {
     error: ({ input }) =>
       typeof input === 'object' && input !== null && !Array.isArray(input)

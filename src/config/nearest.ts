@@ -72,6 +72,18 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return found === null || found === word ? '' : `; did you mean "${found}"?`
 }
 
+/** A word is compared with all that are known, so after so many words the next ones get no hint: nobody reads that many. */
+const mostHints = 100
+
+/** `didYouMean` for the words of files, of which many may be wrong. */
+export function fewHints(): typeof didYouMean {
+  let left = mostHints
+  return (word, candidates) => {
+    left -= 1
+    return left < 0 ? '' : didYouMean(word, candidates)
+  }
+}
+
 /** Damerau-Levenshtein distance in its restricted form (optimal string alignment), or more than `limit` when larger. */
 function distance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1

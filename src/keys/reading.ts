@@ -1,5 +1,6 @@
 // Reads the values of keys from their sources: each with a deadline, all at once, and without a word of any value in what is said.
 
+import { setImmediate } from 'node:timers/promises'
 import { openToOthers } from '../config/values/file-errors.ts'
 import type { SecretReference } from '../config/secret-schema.ts'
 import type { KeyHandle } from './key.ts'
@@ -81,10 +82,13 @@ export async function resolveSecrets(
   const unresolved: KeyRemark[] = []
   const unasked: KeyHandle[] = []
   const warnings: KeyRemark[] = []
-  const all = await Promise.all(
-    handles.map(async (handle) => ({ handle, found: await readNow(handle, sources, waitMs(handle, sources)) })),
-  )
-  for (const { handle, found } of all) {
+  const readings: Promise<{ readonly handle: KeyHandle; readonly found: Awaited<ReturnType<typeof readNow>> }>[] = []
+  for (const handle of handles) {
+    readings.push(readNow(handle, sources, waitMs(handle, sources)).then((found) => ({ handle, found })))
+    if (readings.length % keysPerTurn === 0) await setImmediate()
+  }
+  const byMark = new Map<string, string>()
+  for (const { handle, found } of await Promise.all(readings)) {
     const remark = (message: string): KeyRemark => ({ handle, message: `key "${handle.id}": ${message}` })
     if (found === null) unasked.push(handle)
     else if (found instanceof SourceFault) {
@@ -95,7 +99,10 @@ export async function resolveSecrets(
           isAbsent: found.kind === 'absent' && !found.message.includes('did you mean'),
         })
     } else {
-      const twin = [...values].find(([, other]) => other.secret.equals(found.secret))?.[0]
+      const mark = found.secret.mark()
+      const twin = byMark.get(mark)
+      byMark.set(mark, twin ?? handle.id)
+      if (values.size % keysPerTurn === 0) await setImmediate()
       if (twin !== undefined)
         warnings.push(
           remark(`its value is also that of key "${twin}": one of the two names the wrong secret, or is superfluous`),
@@ -112,6 +119,9 @@ export async function resolveSecrets(
   }
   return { values, away, unresolved, unasked, warnings }
 }
+
+/** Of thousands of keys only so many are begun, or looked at, in one turn of the event loop. */
+const keysPerTurn = 32
 
 function waitMs(handle: KeyHandle, { isKnown }: SecretSources): number {
   return isKnown?.(handle) === true ? Math.min(knownDeadlineMs, deadlineOf(handle.secret)) : deadlineOf(handle.secret)

@@ -1,6 +1,6 @@
 // The value of a service-user key in an object that cannot be printed, logged, serialised or sent to another origin.
 
-import { hkdfSync } from 'node:crypto'
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 
 /** What a service-user key looks like: `cog_` and RFC 6750 token characters, so it can never break a header field. */
@@ -12,6 +12,8 @@ export function isKeyValue(text: string): boolean {
 }
 
 const masked = '[secret]'
+/** Of this process, so that marks say nothing anywhere else. */
+const markKey = randomBytes(32)
 
 /** Holds one value bound to one origin. Every way of turning it into text gives `[secret]`. */
 export class Secret {
@@ -40,6 +42,11 @@ export class Secret {
 
   equals(other: Secret): boolean {
     return this.#value === other.#value && this.#origin === other.#origin
+  }
+
+  /** Equal for equal secrets in this process, and reveals nothing of the value: to look for one among many. */
+  mark(): string {
+    return createHmac('sha256', markKey).update(`${this.#origin} ${this.#value}`).digest('base64')
   }
 
   toString(): string {

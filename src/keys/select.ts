@@ -108,24 +108,36 @@ export function createKeySelector(
   permissions: PermissionModel,
 ): (need: Requirement) => KeyChoice | null {
   const enterprise = keys.filter((key) => key.scope === 'enterprise')
-  const newCandidates = (): Candidates => ({ keys: [...enterprise], plain: [], withExtra: new Map() })
+  const newCandidates = (own: readonly KeyHandle[]): Candidates => ({
+    keys: [...enterprise, ...own],
+    plain: [],
+    withExtra: new Map(),
+  })
+  const ownKeys = new Map<string, KeyHandle[]>()
+  for (const key of keys) {
+    if (key.organization === null) continue
+    const own = ownKeys.get(key.organization)
+    if (own === undefined) ownKeys.set(key.organization, [key])
+    else own.push(key)
+  }
+  const fences = enterprise.flatMap(({ serves }) => (typeof serves === 'string' ? [] : [serves]))
   const named = new Map<string, Candidates>()
+  // Organizations that no key names are all alike: only keys that serve every organization reach them. Callers choose
+  // organization ids, so remembering each would let them fill the memory.
+  const unnamed = newCandidates([])
+  const none = newCandidates([])
   const candidatesFor = (organization: string): Candidates => {
-    const candidates = named.get(organization) ?? newCandidates()
+    const known = named.get(organization)
+    if (known !== undefined) return known
+    const own = ownKeys.get(organization)
+    if (own === undefined && !fences.some((served) => served.has(organization))) return unnamed
+    const candidates = newCandidates(own ?? [])
     named.set(organization, candidates)
     return candidates
   }
-  for (const key of keys) {
-    if (key.organization !== null) candidatesFor(key.organization).keys.push(key)
-    if (typeof key.serves !== 'string') for (const organization of key.serves) candidatesFor(organization)
-  }
-  // Organizations that no key names are all alike: only keys that serve every organization reach them. Callers choose
-  // organization ids, so remembering each would let them fill the memory.
-  const unnamed = newCandidates()
-  const none = newCandidates()
   return (need) => {
     const { operation, organization, extra } = need
-    const candidates = organization === null ? none : (named.get(organization) ?? unnamed)
+    const candidates = organization === null ? none : candidatesFor(organization)
     if (extra.length === 0) {
       const known = candidates.plain[operation.index]
       return known === undefined

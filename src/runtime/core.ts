@@ -22,7 +22,6 @@ import { createInstruments } from '../metrics/instruments.ts'
 import { decisionReasons } from '../policy/decision/decide.ts'
 import { keyFindingKinds } from '../policy/key-report/findings.ts'
 import { watchedPolicyFiles } from '../policy/loading/folder.ts'
-import { comparedWith, loadPolicies } from '../policy/loading/load.ts'
 import { problemKinds } from '../problem-kinds.ts'
 import type { Log } from '../records/log.ts'
 import { RecentDecisions } from '../records/search/recent-decisions.ts'
@@ -33,6 +32,7 @@ import { openCheckpoints } from './audit/checkpoints.ts'
 import type { OpenAccess } from './access/open-access.ts'
 import type { FilePace } from './file-watcher.ts'
 import { createLivePolicies, loadFirstPolicies } from './live-policies.ts'
+import { createPolicyLoader } from './policies/loader.ts'
 import { openShadowPolicies } from './policies/shadow-policies.ts'
 
 export interface GatewayOptions {
@@ -64,7 +64,8 @@ export async function createCore(options: GatewayOptions) {
   const now = options.now ?? Date.now
   const monotonic = (): number => performance.now()
   const changedFiles = await rememberFiles(config.filesOfStart)
-  const { catalogue, diagnostics } = await loadCatalogue(config.catalogue)
+  const loadedCatalogue = await loadCatalogue(config.catalogue)
+  const { catalogue, diagnostics } = loadedCatalogue
   for (const diagnostic of diagnostics) log.warn({ event: 'catalogue-warning' }, formatDiagnostic(diagnostic))
   const guard = createLeakGuard()
   const secretFiles = new Set<string>()
@@ -95,21 +96,22 @@ export async function createCore(options: GatewayOptions) {
     },
   })
   const directory = config.policiesDirectory
+  const loader = createPolicyLoader({
+    directory,
+    config,
+    catalogue: loadedCatalogue,
+    sources,
+    secrets: 'required',
+    log,
+    now,
+  })
   const watched = {
     files: () => watchedPolicyFiles(directory),
     pace: options.pace?.files,
     found: secretFiles,
-    read: () =>
-      loadPolicies({
-        directory,
-        catalogue,
-        sources,
-        secrets: 'required' as const,
-        ...comparedWith(config),
-        now,
-      }),
+    read: loader.load,
   }
-  const first = await loadFirstPolicies({ directory, watched })
+  const first = await loadFirstPolicies({ directory, watched: { ...watched, read: loader.loadFirst } })
 
   const instruments = createInstruments({
     operations: catalogue.operations.map((operation) => operation.id),
@@ -132,6 +134,7 @@ export async function createCore(options: GatewayOptions) {
   const policies = createLivePolicies(first, {
     directory,
     watched,
+    loader,
     keyring,
     sinks,
     instruments,
@@ -140,7 +143,7 @@ export async function createCore(options: GatewayOptions) {
   })
   const shadow = config.shadowPoliciesDirectory === null ? null : await openShadow(config.shadowPoliciesDirectory)
   async function openShadow(directory: string) {
-    const set = await openShadowPolicies({ directory, config, catalogue, instruments, log, now })
+    const set = await openShadowPolicies({ directory, config, catalogue: loadedCatalogue, instruments, log, now })
     const decisions = createShadowDecisions({
       shadow: () => set.current,
       inForce: () => policies.current,

@@ -1,13 +1,16 @@
 // The policies in force: one snapshot behind one pointer, replaced whole or not at all, when files change and on demand.
 
 import { fileProblem, formatDiagnostic, Refused } from '../config/diagnostics.ts'
+import { counted } from '../config/plural.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import type { Instruments } from '../metrics/instruments.ts'
 import { warnRulesOf } from '../policy/decision/warnings.ts'
 import { vanishedBounds } from '../policy/loading/bounds.ts'
-import type { LoadedPolicies, PolicyText } from '../policy/loading/load.ts'
+import type { UsablePolicies } from '../policy/loading/load.ts'
+import type { PolicyText } from '../policy/loading/read-directory.ts'
 import { PolicyInTime } from '../policy/model/policy-in-time.ts'
 import type { PolicySet } from '../policy/model/policy-set.ts'
+import { inTurns } from '../policy/model/steps.ts'
 import type { Log } from '../records/log.ts'
 import type { Sinks } from '../records/sinks.ts'
 import {
@@ -18,6 +21,7 @@ import {
   type ReadFiles,
   type WatchedFiles,
 } from './file-watcher.ts'
+import type { PolicyLoader } from './policies/loader.ts'
 
 /**
  * The result of a reload. `held`: bounds have vanished, and only a reload on demand takes such a set. `deferred`:
@@ -52,7 +56,8 @@ export interface ReplacedPolicies {
 export interface LivePoliciesOptions {
   readonly directory: string
   /** Policy files, and the files of secrets that loading has named. `read` rejects with `Refused`. */
-  readonly watched: WatchedFiles<LoadedPolicies>
+  readonly watched: WatchedFiles<UsablePolicies>
+  readonly loader: Pick<PolicyLoader, 'prepare' | 'close'>
   readonly keyring: Keyring
   readonly sinks: Pick<Sinks, 'audit' | 'auditHealthy'>
   readonly instruments: Instruments
@@ -64,7 +69,7 @@ export interface LivePoliciesOptions {
 export async function loadFirstPolicies({
   directory,
   watched,
-}: Pick<LivePoliciesOptions, 'directory' | 'watched'>): Promise<{ loaded: LoadedPolicies; signature: string }> {
+}: Pick<LivePoliciesOptions, 'directory' | 'watched'>): Promise<{ loaded: UsablePolicies; signature: string }> {
   const { outcome, signature } = await readInOneState(watched)
   if ('value' in outcome) return { loaded: outcome.value, signature }
   if (!(outcome.error instanceof StillChanging)) throw outcome.error
@@ -74,21 +79,31 @@ export async function loadFirstPolicies({
 const unrecorded = 'the audit log cannot be written, and a change that is not recorded is not made'
 const stillChanging = 'the files kept changing while they were read; reload again when they are written'
 const mostNamed = 20
+/** Lines of one change in the log, and in its record. */
+const mostLogged = 200
+
+function someOf(lines: readonly string[]): readonly string[] {
+  const others = lines.length - mostLogged
+  // One more may say already how many there are.
+  return others <= 1 ? lines : [...lines.slice(0, mostLogged), `and ${others} more`]
+}
+
 /** Reloads that are remembered, and diagnostics of each. */
 const mostReloads = 50
 
 export function createLivePolicies(
-  first: { readonly loaded: LoadedPolicies; readonly signature: string },
+  first: { readonly loaded: UsablePolicies; readonly signature: string },
   options: LivePoliciesOptions,
 ) {
-  const { keyring, sinks, instruments, log, now } = options
+  const { keyring, loader, sinks, instruments, log, now } = options
   let inForce = first.loaded
   /** Its rights end while it is in force. */
-  let inTime = new PolicyInTime(first.loaded.policy, now)
+  let inTime = new PolicyInTime(first.loaded.policy, now, loader.prepare)
   let loadedAtMs = now()
   let refusal: RefusedChange | null = null
   let before: ReplacedPolicies | null = null
   let watcher: FileWatcher<ReloadResult> | null = null
+  let isClosed = false
   const history: PolicyReload[] = []
   enforce(first.loaded)
   remember('loaded', 'gateway', [])
@@ -99,12 +114,12 @@ export function createLivePolicies(
     history.length = Math.min(history.length, mostReloads)
   }
 
-  function enforce(loaded: LoadedPolicies): void {
+  function enforce(loaded: UsablePolicies): void {
     const { policy, secrets, diagnostics } = loaded
     keyring.adopt(policy.keys, secrets)
     inForce = loaded
     loadedAtMs = now()
-    inTime = new PolicyInTime(policy, now)
+    inTime = new PolicyInTime(policy, now, loader.prepare)
     instruments.policyLoaded({
       revision: policy.revision,
       atMs: loadedAtMs,
@@ -113,7 +128,11 @@ export function createLivePolicies(
     })
     instruments.warnRules(warnRulesOf(policy))
     agree()
-    for (const diagnostic of diagnostics) log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
+    for (const diagnostic of diagnostics.slice(0, mostLogged))
+      log.warn({ event: 'policy-warning' }, formatDiagnostic(diagnostic))
+    const others = diagnostics.length - mostLogged
+    if (others > 0)
+      log.warn({ event: 'policy-warning' }, `and ${counted(others, 'more warning')}: devin-gateway check tells them`)
   }
 
   /** Files and snapshot say the same. */
@@ -123,10 +142,11 @@ export function createLivePolicies(
   }
 
   async function take(
-    outcome: ReadFiles<LoadedPolicies>['outcome'],
+    outcome: ReadFiles<UsablePolicies>['outcome'],
     actor: string,
     onDemand: boolean,
   ): Promise<ReloadResult> {
+    if (isClosed) return 'deferred'
     if (!sinks.auditHealthy()) return refuse(actor, 'deferred', [unrecorded])
     if ('error' in outcome) return refuse(actor, 'refused', reasonsOf(outcome.error))
     const next = outcome.value
@@ -144,12 +164,12 @@ export function createLivePolicies(
     }
     const lost = lostValues(next)
     if (lost.length > 0) return refuse(actor, 'deferred', lost)
-    const vanished = vanishedBounds(inForce.bounds, next.bounds)
+    const vanished = await inTurns(vanishedBounds(inForce.bounds, next.bounds))
     if (vanished.length > 0 && !onDemand) return refuse(actor, 'held', heldReasons(vanished))
     return await replace(next, actor, vanished)
   }
 
-  async function replace(next: LoadedPolicies, actor: string, vanished: readonly string[]): Promise<ReloadResult> {
+  async function replace(next: UsablePolicies, actor: string, vanished: readonly string[]): Promise<ReloadResult> {
     const { policy, testsPassed } = next
     const recorded = await sinks.audit('policies-replaced', actor, {
       from: inForce.policy.revision,
@@ -157,7 +177,7 @@ export function createLivePolicies(
       teams: policy.teams.length,
       keys: policy.keys.length,
       tests_passed: testsPassed,
-      ...(vanished.length > 0 ? { bounds_removed: vanished } : {}),
+      ...(vanished.length > 0 ? { bounds_removed: someOf(vanished) } : {}),
     })
     if (!recorded) return refuse(actor, 'deferred', [unrecorded])
     before = { revision: inForce.policy.revision, files: inForce.files }
@@ -169,7 +189,7 @@ export function createLivePolicies(
   }
 
   function reasonsOf(error: unknown): readonly string[] {
-    if (error instanceof Refused) return error.diagnostics.map(formatDiagnostic)
+    if (error instanceof Refused) return someOf(error.diagnostics.map(formatDiagnostic))
     if (error instanceof StillChanging) return [`${options.directory}: ${stillChanging}`]
     log.error({ event: 'defect', error }, "loading the policies failed for a reason of the gateway's own")
     return ['the policies could not be loaded']
@@ -185,12 +205,12 @@ export function createLivePolicies(
     ]
   }
 
-  function sameSecrets(next: LoadedPolicies): boolean {
+  function sameSecrets(next: UsablePolicies): boolean {
     return next.policy.keys.every((handle) => keyring.holds(handle, next.secrets))
   }
 
   /** Keys that work, and would not any more because their new place gives no answer. */
-  function lostValues({ policy, secrets }: LoadedPolicies): readonly string[] {
+  function lostValues({ policy, secrets }: UsablePolicies): readonly string[] {
     return policy.keys
       .filter((handle) => keyring.wouldLose(handle, secrets))
       .map(({ id, source }) => {
@@ -228,7 +248,7 @@ export function createLivePolicies(
       return loadedAtMs
     },
     /** The set as it was loaded, with warnings and invariants. */
-    get loaded(): Pick<LoadedPolicies, 'diagnostics' | 'invariants'> {
+    get loaded(): Pick<UsablePolicies, 'diagnostics' | 'invariants'> {
       return inForce
     },
     /** The latest reloads, the latest first. */
@@ -252,7 +272,11 @@ export function createLivePolicies(
         isDeferred: (result) => result === 'deferred',
       })
     },
-    close: (): void => watcher?.close(),
+    close(): void {
+      isClosed = true
+      loader.close()
+      watcher?.close()
+    },
   }
 }
 

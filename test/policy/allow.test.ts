@@ -16,8 +16,9 @@ function covered(word: string): string[] {
   return catalogue.operations.filter(({ index }) => allow(word).operations.includes(index)).map(({ id }) => id)
 }
 
+/** By a compiler of its own: after many mistakes there are no more hints. */
 function messages(word: string): string[] {
-  return allow(word).problems.map(({ severity, message }) => `${severity}: ${message}`)
+  return compileAllow(catalogue)(word).problems.map(({ severity, message }) => `${severity}: ${message}`)
 }
 
 const implied = new Map(

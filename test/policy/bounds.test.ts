@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { boundsOf, vanishedBounds } from '../../src/policy/loading/bounds.ts'
 import { readPolicyFile, type PolicyDocument } from '../../src/policy/documents/document.ts'
+import { atOnce } from '../../src/policy/model/steps.ts'
 
 type Files = Readonly<Record<string, string>>
 
@@ -15,7 +16,7 @@ function read(files: Files): PolicyDocument[] {
 }
 
 function vanished(before: Files, after: Files): readonly string[] {
-  return vanishedBounds(boundsOf(read(before)), boundsOf(read(after)))
+  return atOnce(vanishedBounds(boundsOf(read(before)), boundsOf(read(after))))
 }
 
 const guardrail = (members: string): Files => ({ 'guardrails.yaml': `guardrails: [{ id: g, ${members} }]` })

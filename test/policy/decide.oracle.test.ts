@@ -200,12 +200,14 @@ function documentsOf({ slice, teams }: Scene): readonly TeamDocument[] {
     return {
       kind: 'team',
       file: `teams/${id}.yaml`,
+      line: 1,
       team: id,
       members: drawn.members.map((entry) => ({ ...entry, ending: endless })),
       organizations: drawn.organizations,
       defaultOrganization: null,
       grants: drawn.grants.map((entry, position) => ({
         id: `g${position}`,
+        line: 1,
         allow: entry.allow.map((each) => spell(slice, each)),
         when: entry.when,
         organizations: withinFence(entry.narrowed, drawn.organizations),
@@ -253,6 +255,8 @@ function keysOf({ slice, keys }: Scene): readonly KeyHandle[] {
 function keyDocumentOf(handle: KeyHandle): KeyDocument {
   return {
     file: 'keys.yaml',
+    line: 1,
+    secretPlace: nowhere(),
     id: handle.id,
     scope: handle.scope,
     organization: handle.organization,

@@ -3,6 +3,7 @@
 
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { atOnce } from '../../src/policy/model/steps.ts'
 import type { GuardrailDocument } from '../../src/policy/documents/guardrail-document.ts'
 import { applyRules, type GuardedRequest, type GuardrailVerdict } from '../../src/policy/guardrails/apply.ts'
 import { boundGuardrails } from '../../src/policy/guardrails/bound.ts'
@@ -63,6 +64,7 @@ function guardrail(id: string): fc.Arbitrary<GuardrailDocument> {
     })
     .map(({ body, query, mode }): GuardrailDocument => ({
       id,
+      line: 1,
       on: ['org.sessions.create'],
       teams: 'all',
       apps: 'all',
@@ -108,17 +110,18 @@ const caller = new CallerAttributes(principalOf({ app: 'cli' }), 'payments', 'or
 
 /** As they would be compiled from files in this order; contradictions inside one rule are kept, so that they are judged. */
 function apply(documents: readonly GuardrailDocument[], request: GuardedRequest): GuardrailVerdict {
-  const table = compileGuardrails(
+  const steps = compileGuardrails(
     documents.map((each) => ({
       kind: 'guardrails',
       file: 'x.yaml',
       guardrails: [each],
       positionOf: () => ({ line: 1, column: 1 }),
     })),
-    [],
+    new Set(),
     catalogue,
     [],
   )
+  const table = atOnce(steps)
   return applyRules(boundGuardrails(table.on(operationOf('org.sessions.create')) ?? []), request, caller)
 }
 

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { createMembershipFinder } from '../../src/policy/compile/memberships.ts'
 import type { Team } from '../../src/policy/model/policy-set.ts'
 import { policyFrom, principalOf } from '../support/policies.ts'
+import { atOnce } from '../../src/policy/model/steps.ts'
 import { compileCondition, conditionHolds } from '../../src/policy/model/condition.ts'
 
 const [template] = policyFrom({
@@ -46,11 +47,11 @@ test('the teams found are those with a condition that holds, in their order', ()
       fc.array(team, { maxLength: 6 }),
       fc.array(caller, { minLength: 1, maxLength: 5 }),
       (teams, callers) => {
-        const find = createMembershipFinder(teams)
+        const find = atOnce(createMembershipFinder(teams))
         for (const attributes of callers) {
           const principal = principalOf(attributes)
           const plain = teams.filter(({ members }) => members.some((each) => conditionHolds(each, principal)))
-          expect(find(principal)).toEqual(plain)
+          expect(find(principal, teams)).toEqual(plain)
         }
       },
     ),

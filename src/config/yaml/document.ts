@@ -1,6 +1,6 @@
 // Reads YAML files that people write: a checked value, or every mistake at its line and column.
 
-import { isScalar, LineCounter, parseDocument, visit, YAMLParseError, type Document } from 'yaml'
+import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
 import type { z } from 'zod'
 import { sortDiagnostics, type Diagnostic } from '../diagnostics.ts'
 import { describeIssues, messageFor } from './issues.ts'
@@ -76,7 +76,7 @@ export function readYaml<T>(input: YamlInput<T>): YamlResult<T> {
       ),
   })
 
-  const broken = syntaxProblems(document, input.text, input.env !== undefined)
+  const broken = syntaxProblems(document, input.text, input.env !== undefined, repeatedKeys(document))
   if (broken.length > 0) return refuse(broken)
   if (document.contents === null && !input.text.includes('\n') && input.text.includes('\r'))
     return refuse([{ place: { offset: 0 }, message: 'its lines end with CR alone: save it with LF or CRLF' }])
@@ -108,29 +108,33 @@ export function topLevelKeys(text: string): readonly string[] {
 
 function parse(text: string, lines: LineCounter): Document.Parsed {
   // The core schema of YAML 1.2 whatever a %YAML directive says, so that `no`, `on` and 1:30 are texts in every file.
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    schema: 'core',
-    merge: false,
-    logLevel: 'error',
-    // The parser compares each key with all before it, which takes minutes for a long mapping.
-    uniqueKeys: false,
-  })
-  document.errors.push(...repeatedKeys(document))
-  return document
+  // The parser makes an error of each mistake, and its stack, which nobody reads, takes most of the time.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      schema: 'core',
+      merge: false,
+      logLevel: 'error',
+      // The parser compares each key with all before it, which takes minutes for a long mapping.
+      uniqueKeys: false,
+    })
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
 }
 
-function repeatedKeys(document: Document.Parsed): readonly YAMLParseError[] {
-  const found: YAMLParseError[] = []
+/** Offsets of the keys that stand in a mapping once more. */
+function repeatedKeys(document: Document.Parsed): readonly number[] {
+  const found: number[] = []
   visit(document, {
     Map(_, { items }) {
       const known = new Set<unknown>()
       for (const { key } of items) {
         if (!isScalar(key)) continue
-        const [begin, end] = key.range ?? [0, 0]
-        if (known.has(key.value))
-          found.push(new YAMLParseError([begin, end], 'DUPLICATE_KEY', 'Map keys must be unique'))
+        if (known.has(key.value)) found.push(key.range?.[0] ?? 0)
         known.add(key.value)
       }
     },

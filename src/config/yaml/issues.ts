@@ -23,12 +23,28 @@ export function messageFor(issue: z.core.$ZodRawIssue): string {
 /** One sentence for each mistake, without those that only follow from another mistake. */
 export function describeIssues(issues: readonly Issue[], tree: Tree): Found[] {
   const spoiled = new Set(tree.problems.map(({ place }) => place.offset))
-  const found = withoutConsequences(issues)
+  const own = inFileOrder(withoutConsequences(issues), tree)
+  const found = own
+    .slice(0, mostDescribed)
     .flatMap((issue) => describe(issue, issue.path, tree))
     .filter(({ place }) => !spoiled.has(place.offset))
+  for (const issue of own.slice(mostDescribed)) found.push({ place: tree.placeOf(issue.path), message: undescribed })
   const reported = new Set(found.map(({ place }) => place.offset))
   return [...found, ...inexactNumbers(tree).filter(({ place }) => !reported.has(place.offset))]
 }
+
+/** Few mistakes keep the order in which they were found. */
+function inFileOrder(issues: readonly Issue[], tree: Tree): readonly Issue[] {
+  if (issues.length <= mostDescribed) return issues
+  return issues
+    .map((issue) => ({ issue, offset: tree.placeOf(issue.path).offset }))
+    .sort((a, b) => a.offset - b.offset)
+    .map(({ issue }) => issue)
+}
+
+/** Sentences are made for more mistakes than are told of one file; after that they are only counted. */
+const mostDescribed = 500
+const undescribed = 'this is not accepted here'
 
 /** An unknown key also leaves the key that was meant missing, and its object perhaps incomplete: those issues are dropped. */
 function withoutConsequences(issues: readonly Issue[]): Issue[] {
@@ -37,7 +53,7 @@ function withoutConsequences(issues: readonly Issue[]): Issue[] {
   for (const issue of issues) {
     if (issue.code !== 'unrecognized_keys') continue
     unfinished.add(pathKey(issue.path))
-    for (const key of issue.keys)
+    for (const key of issue.keys.slice(0, mostDescribed))
       misspelt.add(pathKey([...issue.path, meantKey(key, issue.message.split('\n')) ?? key]))
   }
   return issues.filter((issue) => !(issue.code === 'custom' ? unfinished : misspelt).has(pathKey(issue.path)))
@@ -84,8 +100,9 @@ function boundOf(issue: Issue): string {
 }
 
 function unknownKeys(keys: readonly string[], known: readonly string[], path: Path, tree: Tree): Found[] {
-  return keys.map((key) => {
+  return keys.map((key, index) => {
     const place = tree.node([...path, key])?.keyPlace ?? tree.placeOf(path)
+    if (index >= mostDescribed) return { place, message: undescribed }
     const meant = meantKey(key, known)
     const fault = keyFault(key, known)
     if (fault !== null) return { place, message: fault }

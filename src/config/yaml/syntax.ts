@@ -4,12 +4,22 @@ import type { Document } from 'yaml'
 import { quoted } from '../units.ts'
 import { tooDeep, type Found } from './tree.ts'
 
-/** What the parser found. Of plain syntax errors only the first: the others are mostly its consequences. */
-export function syntaxProblems(document: Document.Parsed, text: string, variables: boolean): Found[] {
+const repeatedKey = 'this key appears twice in the same mapping: remove one of the two'
+
+/**
+ * What the parser found, and repeated keys by their offsets. Of plain syntax errors only the first: the others are mostly its
+ * consequences.
+ */
+export function syntaxProblems(
+  document: Document.Parsed,
+  text: string,
+  variables: boolean,
+  repeated: readonly number[] = [],
+): Found[] {
   const exhausted = document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION')
   if (exhausted !== undefined) return [{ place: { offset: exhausted.pos[0] }, message: tooDeep }]
   const errors = [...document.errors, ...document.warnings]
-  if (errors.length === 0) return []
+  if (errors.length === 0 && repeated.length === 0) return []
   const conflict = /^(?:<{7}|={7}|>{7})(?: .*)?$/m.exec(text)
   if (conflict !== null)
     return [at(conflict.index, 'Git left the two sides of a conflict here: keep one of them, and remove the marks')]
@@ -21,12 +31,12 @@ export function syntaxProblems(document: Document.Parsed, text: string, variable
     syntax ||= plain === undefined
     problems.push(plain === undefined ? sentence(code, message, pos[0], text, variables) : at(pos[0], plain))
   }
-  return problems
+  return [...problems, ...repeated.map((offset) => at(offset, repeatedKey))]
 }
 
 /** Mistakes that stand by themselves. */
 const independent: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key appears twice in the same mapping: remove one of the two',
+  DUPLICATE_KEY: repeatedKey,
   MULTIPLE_DOCS:
     'the file holds several documents: remove the "---" line and what follows, or make it a file of its own',
 }

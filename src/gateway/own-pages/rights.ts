@@ -35,9 +35,9 @@ export function operationsOf(policy: PolicySet, team: Team, principal: Principal
     if (operation.open)
       return policy.catalogue.isServed(operation) ? [entryOf(policy, team, operation, principal, null)] : []
     if (isWithheld(policy, team, operation, principal)) return []
-    const grants = (team.byOperation[operation.index] ?? []).filter(
-      (grant) => isInForce(grant, principal, 'applied') && isWithinReach(policy, team, grant, operation),
-    )
+    const grants = team
+      .grantsOn(operation)
+      .filter((grant) => isInForce(grant, principal, 'applied') && isWithinReach(policy, team, grant, operation))
     const whole = grants.find(({ organizations }) => organizations === null)
     return (whole === undefined ? grants : [whole]).map((grant) => entryOf(policy, team, operation, principal, grant))
   })

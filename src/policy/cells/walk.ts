@@ -129,7 +129,7 @@ function whenOf({ when, mode }: Grant): readonly Condition[] {
 function narrowedReaches(views: readonly TeamView[], operation: Operation): readonly ('all' | ReadonlySet<string>)[] {
   if (namesSeveral(operation) === 'no') return []
   const found = views.flatMap(({ team }) =>
-    (team?.byOperation[operation.index] ?? []).map(({ organizations }) => ({
+    (team?.grantsOn(operation) ?? []).map(({ organizations }) => ({
       organizations,
       fence: team?.organizations,
     })),
@@ -161,10 +161,7 @@ function groupsTogether(
 /** Grants that can allow the operation, or a permission that a member of its body needs. */
 function coveringGrants({ team }: TeamView, operation: Operation): readonly Grant[] {
   if (team === null) return []
-  return [
-    ...(team.byOperation[operation.index] ?? []),
-    ...operation.conditional.flatMap(({ permission }) => team.byPermission.get(permission) ?? []),
-  ]
+  return [...team.grantsOn(operation), ...operation.conditional.flatMap(({ permission }) => team.grantsOf(permission))]
 }
 
 /** Apps whose limits, budgets or guardrails differ from those of others. */

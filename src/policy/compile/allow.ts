@@ -2,7 +2,7 @@
 
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { didYouMean, fewHints } from '../../config/nearest.ts'
 
 export interface Covered {
   /** Indexes of operations. */
@@ -17,18 +17,19 @@ export type AllowCompiler = (word: string) => Covered
 /** Makes the compiler for one catalogue; equal words are looked up once, however many teams use them. */
 export function compileAllow(catalogue: Catalogue): AllowCompiler {
   const known = new Map<string, Covered>()
+  const hint = fewHints()
   return (word) => {
     const remembered = known.get(word)
     if (remembered !== undefined) return remembered
-    const covered = cover(catalogue, word)
+    const covered = cover(catalogue, word, hint)
     known.set(word, covered)
     return covered
   }
 }
 
-function cover(catalogue: Catalogue, word: string): Covered {
+function cover(catalogue: Catalogue, word: string, hint: typeof didYouMean): Covered {
   if (catalogue.permissions.names.has(word)) return coverPermission(catalogue, word)
-  const found = operationsNamed(catalogue, word)
+  const found = operationsNamed(catalogue, word, hint)
   if (typeof found === 'string')
     return { operations: [], permissions: [], problems: [{ severity: 'error', message: found }] }
   const served = found.filter((operation) => catalogue.isServed(operation))
@@ -45,10 +46,7 @@ function cover(catalogue: Catalogue, word: string): Covered {
 
 /** Ids of the operations that a permission, an id or a pattern of ids covers, served or not; none for an unknown word. */
 export function operationsCovered(catalogue: Catalogue, word: string): readonly string[] {
-  if (!catalogue.permissions.names.has(word)) {
-    const found = operationsNamed(catalogue, word)
-    return typeof found === 'string' ? [] : found.map(({ id }) => id)
-  }
+  if (!catalogue.permissions.names.has(word)) return named(catalogue, word).map(({ id }) => id)
   return coverPermission(catalogue, word).operations.flatMap((index) => catalogue.operations[index]?.id ?? [])
 }
 
@@ -56,14 +54,40 @@ export function operationsCovered(catalogue: Catalogue, word: string): readonly 
  * The operations that an id or a pattern of ids names, at least one, served or not; or a sentence about the mistake,
  * with the nearest spelling.
  */
-export function operationsNamed(catalogue: Catalogue, word: string): readonly Operation[] | string {
+export function operationsNamed(catalogue: Catalogue, word: string, hint = didYouMean): readonly Operation[] | string {
   if (catalogue.permissions.names.has(word)) {
     const [example] = operationsCovered(catalogue, word)
     return `"${word}" is a permission: name operations here, by their ids${example === undefined ? '' : ` like ${example}`}`
   }
-  const matches = word.includes('*') ? idPattern(word) : (id: string) => id === word
-  const found = catalogue.operations.filter((operation) => matches(operation.id))
-  return found.length > 0 ? found : unknownWord(catalogue, word)
+  const found = named(catalogue, word)
+  return found.length > 0 ? found : unknownWord(catalogue, word, hint)
+}
+
+function named(catalogue: Catalogue, word: string): readonly Operation[] {
+  if (word.includes('*')) return matching(catalogue, word)
+  const operation = catalogue.operation(word)
+  return operation === null ? [] : [operation]
+}
+
+/** The ids of a catalogue, taken apart once. */
+interface OperationIds {
+  readonly operations: readonly { readonly operation: Operation; readonly segments: readonly string[] }[]
+  /** What patterns are likely to be: `org.*`, `org.sessions.*`. */
+  readonly patterns: ReadonlySet<string>
+}
+
+const idsOfCatalogues = new WeakMap<Catalogue, OperationIds>()
+
+function idsOf(catalogue: Catalogue): OperationIds {
+  const known = idsOfCatalogues.get(catalogue)
+  if (known !== undefined) return known
+  const operations = catalogue.operations.map((operation) => ({ operation, segments: operation.id.split('.') }))
+  const patterns = new Set(
+    operations.flatMap(({ segments }) => segments.map((_, index) => `${segments.slice(0, index).join('.')}.*`)),
+  )
+  const ids = { operations, patterns }
+  idsOfCatalogues.set(catalogue, ids)
+  return ids
 }
 
 /** An enterprise permission also stands for the organization permission that it gives in every organization. */
@@ -80,35 +104,31 @@ function coverPermission(catalogue: Catalogue, name: string): Covered {
 }
 
 /** `*` is one segment of an id, a final `*` all that follow (at least one). */
-function idPattern(pattern: string): (id: string) => boolean {
+function matching(catalogue: Catalogue, pattern: string): readonly Operation[] {
   const wanted = pattern.split('.')
   const open = wanted.at(-1) === '*'
-  return (id) => {
-    const segments = id.split('.')
-    if (open ? segments.length < wanted.length : segments.length !== wanted.length) return false
-    return wanted.every((want, index) => want === '*' || want === segments[index])
+  const found: Operation[] = []
+  for (const { operation, segments } of idsOf(catalogue).operations) {
+    if (open ? segments.length < wanted.length : segments.length !== wanted.length) continue
+    if (wanted.every((want, index) => want === '*' || want === segments[index])) found.push(operation)
   }
+  return found
 }
 
-function unknownWord(catalogue: Catalogue, word: string): string {
+function unknownWord(catalogue: Catalogue, word: string, hint: typeof didYouMean): string {
   const path = /^(?:([A-Z]+) +)?(\/\S*)$/.exec(word)
   if (path !== null) return pathInPlaceOfId(catalogue, word, path[1] ?? null, path[2] ?? '')
   if (word.includes('*')) {
-    const prefixes = new Set(
-      catalogue.operations.flatMap(({ id }) =>
-        id.split('.').map((_, index, parts) => `${parts.slice(0, index).join('.')}.*`),
-      ),
-    )
     const partial = word.split('.').some((segment) => segment.includes('*') && segment !== '*')
-    const near = didYouMean(word, prefixes)
+    const near = hint(word, idsOf(catalogue).patterns)
     return `the pattern "${word}" covers no operation of the catalogue${near === '' && partial ? ': "*" stands for a whole segment, like org.sessions.*' : near}`
   }
   if (word.includes('.'))
-    return `unknown operation "${word}"${didYouMean(
+    return `unknown operation "${word}"${hint(
       word,
       catalogue.operations.map((operation) => operation.id),
     )}`
-  return unknownPermission(catalogue, word)
+  return unknownPermission(catalogue, word, hint)
 }
 
 /** The message about a method and path where an id belongs, with the id. */
@@ -122,9 +142,9 @@ function pathInPlaceOfId(catalogue: Catalogue, word: string, method: string | nu
 }
 
 /** The message about a permission that the catalogue does not know. */
-export function unknownPermission({ permissions }: Catalogue, name: string): string {
+export function unknownPermission({ permissions }: Catalogue, name: string, hint = didYouMean): string {
   const parts = name.split(/[\s;,|+]+/).filter((part) => part !== '')
   return parts.length > 1 && parts.some((part) => permissions.names.has(part) || part.includes('.'))
     ? `"${name}" is read as one text: put a comma between ${parts.map((part) => `"${part}"`).join(' and ')}`
-    : `unknown permission "${name}"${didYouMean(name, permissions.names)}`
+    : `unknown permission "${name}"${hint(name, permissions.names)}`
 }

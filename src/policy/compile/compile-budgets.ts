@@ -1,22 +1,31 @@
 // The budgets of teams, organizations and the whole gateway, in the form that budgets/ takes. Pure.
 
+import type { Budget } from '../../budgets/budget.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { AllowCompiler } from './allow.ts'
 import type { GatewayLimitsDocument, TeamDocument } from '../documents/document.ts'
-import { budgetsOf, createPolicyBudgets, createTeamBudgets, type BudgetScope } from './team-budgets.ts'
+import { eachInSteps, type Steps } from '../model/steps.ts'
+import {
+  budgetsOf,
+  createPolicyBudgets,
+  createTeamBudgets,
+  type BudgetScope,
+  type TeamBudgets,
+} from './team-budgets.ts'
 import type { PolicyBudgets } from '../model/policy-set.ts'
 
 /** `create`: the operation that starts a session. Words for groups of operations are checked with the limits. */
-export function compileBudgets(
+export function* compileBudgets(
   teams: readonly TeamDocument[],
   gateway: GatewayLimitsDocument | undefined,
   create: Operation | null,
   allow: AllowCompiler,
-): PolicyBudgets {
+): Steps<PolicyBudgets> {
   const startsSession = ([word]: readonly [string, unknown]): boolean =>
     create !== null && allow(word).operations.includes(create.index)
-  const ofTeams = teams.flatMap(({ team, file, limits }) => {
-    if (limits === null) return []
+  const ofTeams = new Map<string, TeamBudgets>()
+  yield* eachInSteps(teams, ({ team, file, limits }) => {
+    if (limits === null) return
     const scope: BudgetScope = {
       account: `team ${team}`,
       owner: `team ${team}`,
@@ -32,9 +41,9 @@ export function compileBudgets(
       principal: limits.perPrincipal,
       operations: new Map(Object.entries(limits.operations).filter(startsSession)),
     }
-    return [[team, createTeamBudgets(rules, scope)] as const]
+    ofTeams.set(team, createTeamBudgets(rules, scope))
   })
-  if (gateway === undefined) return createPolicyBudgets(new Map(ofTeams), [], new Map())
+  if (gateway === undefined) return createPolicyBudgets(ofTeams, [], new Map())
   const { limits, file } = gateway
   const all: BudgetScope = {
     account: 'gateway',
@@ -46,24 +55,19 @@ export function compileBudgets(
     file,
   }
   const groups = Object.entries(limits.operations).filter(startsSession)
+  const organizations = new Map<string, readonly Budget[]>()
+  yield* eachInSteps(Object.entries(limits.organizations), ([id, written]) => {
+    const scope = { ...all, account: `organization ${id}`, owner: `organization ${id}`, prefix: 'organization-' }
+    organizations.set(id, budgetsOf(written, scope))
+  })
   return createPolicyBudgets(
-    new Map(ofTeams),
+    ofTeams,
     [
       ...budgetsOf(limits, all),
       ...groups.flatMap(([word, written]) =>
         budgetsOf(written, { ...all, account: `gateway/operations/${word}`, prefix: `gateway-${word}-` }),
       ),
     ],
-    new Map(
-      Object.entries(limits.organizations).map(([id, written]) => [
-        id,
-        budgetsOf(written, {
-          ...all,
-          account: `organization ${id}`,
-          owner: `organization ${id}`,
-          prefix: 'organization-',
-        }),
-      ]),
-    ),
+    organizations,
   )
 }

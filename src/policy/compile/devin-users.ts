@@ -2,17 +2,18 @@
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import { addressName, verifiedAddress } from '../../identity/claims.ts'
+import { eachInSteps, type Steps } from '../model/steps.ts'
 import type { DevinUserFinder } from '../model/policy-set.ts'
 import type { DevinUserEntry, DevinUsersDocument } from '../documents/devin-user-document.ts'
 
 /** Compiles the entries of all files. One caller as two users is a mistake: nobody could say which one counts. */
-export function compileDevinUsers(
+export function* compileDevinUsers(
   documents: readonly DevinUsersDocument[],
   diagnostics: Diagnostic[],
-): DevinUserFinder {
+): Steps<DevinUserFinder> {
   const users = new Map<string, string>()
   for (const { file, users: entries, positionOf } of documents) {
-    for (const [index, entry] of entries.entries()) {
+    yield* eachInSteps(entries, (entry, index) => {
       const name = nameOf(entry)
       const other = users.get(name)
       if (other !== undefined && other !== entry.id) {
@@ -21,7 +22,7 @@ export function compileDevinUsers(
         diagnostics.push({ file, ...positionOf(['devin_users', index]), severity: 'error', message })
       }
       users.set(name, entry.id)
-    }
+    })
   }
   if (users.size === 0) return () => null
   return (principal) => {

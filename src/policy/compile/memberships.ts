@@ -1,33 +1,39 @@
 // Which teams a caller is a member of, looked up by what the conditions name, so that it does not grow with the number of
-// teams. Pure.
+// teams. In steps; else pure.
 
 import type { Principal } from '../../identity/principal.ts'
 import type { Team } from '../model/policy-set.ts'
 import { type Condition, conditionHolds } from '../model/condition.ts'
+import { eachInSteps, type Steps } from '../model/steps.ts'
 
-/** Finds the teams of a principal, in the order in which they were given. */
-export function createMembershipFinder(teams: readonly Team[]): (principal: Principal) => readonly Team[] {
-  const places = new Map(teams.map((team, place) => [team, place]))
-  const byValue = new Map<string, Team[]>()
-  /** Teams with an entry that names nothing to look up by: an issuer or other claims only. */
-  const always = new Set<Team>()
-  for (const team of teams) {
+/** Finds the teams of a principal, in their order. */
+type MembershipFinder = (principal: Principal, teams: readonly Team[]) => readonly Team[]
+
+/** Makes the finder for these teams, and for the same ones in the same order when some of their entries have ended. */
+export function* createMembershipFinder(whole: readonly Team[]): Steps<MembershipFinder> {
+  const byValue = new Map<string, number[]>()
+  /** Places of teams with an entry that names nothing to look up by: an issuer or other claims only. */
+  const always = new Set<number>()
+  yield* eachInSteps(whole, (team, place) => {
     for (const condition of team.members) {
       const values = namedValues(condition)
-      if (values === null) always.add(team)
+      if (values === null) always.add(place)
       for (const value of values ?? []) {
         const list = byValue.get(value)
-        if (list === undefined) byValue.set(value, [team])
-        else list.push(team)
+        if (list === undefined) byValue.set(value, [place])
+        else if (list.at(-1) !== place) list.push(place)
       }
     }
-  }
-  return (principal) => {
+  })
+  return (principal, teams) => {
     const candidates = new Set(always)
-    for (const value of valuesOf(principal)) for (const team of byValue.get(value) ?? []) candidates.add(team)
+    for (const value of valuesOf(principal)) for (const place of byValue.get(value) ?? []) candidates.add(place)
     return [...candidates]
-      .filter((team) => team.members.some((condition) => conditionHolds(condition, principal)))
-      .sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
+      .sort((a, b) => a - b)
+      .flatMap((place) => {
+        const team = teams[place]
+        return team?.members.some((condition) => conditionHolds(condition, principal)) === true ? [team] : []
+      })
   }
 }
 

@@ -88,7 +88,7 @@ function decideForMember(policy: PolicySet, facts: Facts, teams: readonly Team[]
 
 /** The grants of a team in force that cover the operation for the caller, wherever they reach. */
 function covering(team: Team, { operation, principal }: Facts, warn: WarnGrants): readonly Grant[] {
-  const grants = team.byOperation[operation.index] ?? noGrants
+  const grants = team.grantsOn(operation)
   return grants.every((grant) => isInForce(grant, principal, warn))
     ? grants
     : grants.filter((grant) => isInForce(grant, principal, warn))
@@ -146,14 +146,12 @@ function missingExtra(team: Team, facts: Facts, warn: WarnGrants): Denial | null
   const { principal } = facts
   const missing = facts.extra.find(
     ({ permission }) =>
-      !(team.byPermission.get(permission) ?? noGrants).some(
-        (grant) => isInForce(grant, principal, warn) && holdsWhereAsked(grant, facts),
-      ),
+      !team.grantsOf(permission).some((grant) => isInForce(grant, principal, warn) && holdsWhereAsked(grant, facts)),
   )
   if (missing === undefined) return null
-  const elsewhere = team.byPermission
-    .get(missing.permission)
-    ?.find((grant) => grant.organizations !== null && isInForce(grant, principal, warn))
+  const elsewhere = team
+    .grantsOf(missing.permission)
+    .find((grant) => grant.organizations !== null && isInForce(grant, principal, warn))
   const where =
     elsewhere === undefined ? '' : ` (grant ${elsewhere.id} in ${[...(elsewhere.organizations ?? [])].join(', ')} only)`
   const because = missing.when === 'present' ? `the body holds ${missing.field}` : `the body lacks ${missing.field}`
@@ -239,7 +237,7 @@ function nearMiss(
   facts: Facts,
 ): { readonly miss: NearMiss | null; readonly owner: Owner | null } {
   for (const team of teams) {
-    for (const grant of team.byOperation[facts.operation.index] ?? noGrants) {
+    for (const grant of team.grantsOn(facts.operation)) {
       const place = { team: team.id, grant: grant.id }
       const covers = `grant ${grant.id} of team ${team.id} covers it`
       if (grant.mode === 'ended') {
@@ -264,9 +262,7 @@ function nearMiss(
 function shadowsOf(policy: PolicySet, teams: readonly Team[], facts: Facts, warn: WarnGrants): readonly Grant[] {
   let found: Grant[] | null = null
   for (const team of teams) {
-    const grants = team.byOperation[facts.operation.index]
-    if (grants === undefined) continue
-    for (const grant of grants) {
+    for (const grant of team.grantsOn(facts.operation)) {
       if (grant.mode !== 'shadow' || obstacleFor(policy, team, grant, facts, warn) !== null) continue
       if (grant.when === null || conditionHolds(grant.when, facts.principal)) (found ??= []).push(grant)
     }

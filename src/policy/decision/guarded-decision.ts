@@ -106,9 +106,7 @@ export function isWithheld(policy: PolicySet, team: Team, operation: Operation, 
 function grantedIn(team: Team, operation: Operation, principal: Principal, warn: WarnGrants): Granted {
   const byName =
     operation.open ||
-    (team.byOperation[operation.index] ?? []).some(
-      (grant) => isInForce(grant, principal, warn) && grant.allow.includes(operation.id),
-    )
+    team.grantsOn(operation).some((grant) => isInForce(grant, principal, warn) && grant.allow.includes(operation.id))
   return { operation: operation.id, byName, parameters: operation.parameters }
 }
 

@@ -28,9 +28,9 @@ export interface Warning {
 export function reliesOnWarn(teams: readonly Team[], facts: Facts): boolean {
   const { operation, extra } = facts
   return teams.some(
-    ({ byOperation, byPermission }) =>
-      byOperation[operation.index]?.at(-1)?.mode === 'warn' ||
-      extra.some(({ permission }) => byPermission.get(permission)?.at(-1)?.mode === 'warn'),
+    (team) =>
+      team.grantsOn(operation).at(-1)?.mode === 'warn' ||
+      extra.some(({ permission }) => team.grantsOf(permission).at(-1)?.mode === 'warn'),
   )
 }
 
@@ -84,8 +84,8 @@ function changeOf(now: Decision, without: Decision): Pick<Warning, 'effect' | 'r
 
 /** The grants in mode `warn` that allow the operation here, or a permission that the body asks for. */
 function warnGrants(team: Team, facts: Facts): readonly Grant[] {
-  const ofOperation = team.byOperation[facts.operation.index] ?? []
-  const ofExtra = facts.extra.flatMap(({ permission }) => team.byPermission.get(permission) ?? [])
+  const ofOperation = team.grantsOn(facts.operation)
+  const ofExtra = facts.extra.flatMap(({ permission }) => team.grantsOf(permission))
   return [...new Set([...ofOperation, ...ofExtra])].filter(
     (grant) => grant.mode === 'warn' && isInForce(grant, facts.principal, 'applied') && reaches(grant, facts),
   )

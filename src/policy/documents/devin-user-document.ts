@@ -2,7 +2,7 @@
 // reader; devin-users.ts compiles it.
 
 import { z } from 'zod'
-import { oneKeyOf, orNull, text, type ReadonlyOutput } from '../../config/fields.ts'
+import { most, oneKeyOf, orNull, text, upTo, type ReadonlyOutput } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { readDocument, type DocumentResult } from './document-fields.ts'
 
@@ -29,7 +29,9 @@ const entry = z
 
 /** Schema of `devin-users.yaml`. */
 export const devinUsersSchema = z
-  .strictObject({ devin_users: z.array(entry).describe('Callers and who they are at Devin.') })
+  .strictObject({
+    devin_users: upTo(most.users, 'users', z.array(entry)).describe('Callers and who they are at Devin.'),
+  })
   .describe(
     'Who callers are at Devin, where its member list does not have them under the e-mail address of their token.',
   )

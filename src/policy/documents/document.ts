@@ -73,15 +73,18 @@ export function readPolicyFile({ file, name, text }: PolicyFile): PolicyFileResu
     diagnostics,
     words = [],
   }: PolicyFileResult = kind === null ? { document: null, diagnostics: [unknownKind(file)] } : readers[kind](file, text)
-  const others = diagnostics.filter(
-    ({ line, column }) => !values.some((value) => value.line === line && value.column === column),
-  )
+  const places = new Set(values.map(placeOf))
+  const others = diagnostics.filter((each) => !places.has(placeOf(each)))
   return {
     document: values.length > 0 ? null : document,
     diagnostics: sortDiagnostics([...values, ...others]),
     // Messages about a word repeat it, so words that look like keys are left out.
     words: words.filter((word) => word.text.search(keyValue) === -1),
   }
+}
+
+function placeOf({ line, column }: Diagnostic): string {
+  return `${line}:${column}`
 }
 
 function unknownKind(file: string): Diagnostic {

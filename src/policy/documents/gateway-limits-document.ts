@@ -1,7 +1,7 @@
 // Shape of policies/limits.yaml: the limits of all teams together, which protect the upstream. Validator, type and reader.
 
 import { z } from 'zod'
-import { duration, word } from '../../config/fields.ts'
+import { duration, most, namesUpTo, word } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { organizationId, mapValues, readDocument, type DocumentResult } from './document-fields.ts'
 import { calendarBudget, calendarRate, limitFields, limitsMode, limitsOf, timeZone } from './limit-fields.ts'
@@ -25,8 +25,11 @@ const organizationBudgets = z
 
 const limits = z.strictObject({
   ...limitFields,
-  operations: z
-    .record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+  operations: namesUpTo(
+    most.limited,
+    'groups of operations',
+    z.record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.')),
+  )
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
   queue: z
@@ -35,8 +38,7 @@ const limits = z.strictObject({
     .describe(
       'Whether requests of lower priority wait while the Devin API has a key rest (429), in place of being refused.',
     ),
-  organizations: z
-    .record(organizationId(), organizationBudgets)
+  organizations: namesUpTo(most.organizations, 'organizations', z.record(organizationId(), organizationBudgets))
     .default({})
     .describe('Budgets of single organizations, which all teams share there, by organization.'),
   mode: limitsMode(),

@@ -1,7 +1,7 @@
 // Shape of guardrails*.yaml: bounds on what is allowed. Validator, types and reader.
 
 import { z } from 'zod'
-import { id, oneOrSeveral, orNull, text, withoutTwins, type ReadonlyOutput } from '../../config/fields.ts'
+import { id, most, oneOrSeveral, orNull, text, upTo, withoutTwins, type ReadonlyOutput } from '../../config/fields.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
 import { attributeNames } from '../guardrails/attributes.ts'
 import {
@@ -17,7 +17,8 @@ import {
 /** Bounds on one field of a body or one parameter of a query; an absent bound is none. */
 export type FieldRule = ReadonlyOutput<typeof fieldRule>
 
-export type GuardrailDocument = ReadonlyOutput<typeof guardrail>
+/** `line`: of its id. */
+export type GuardrailDocument = ReadonlyOutput<typeof guardrail> & { readonly line: number }
 
 /** What is taken out of answers before a caller sees them. */
 export type ResponseRule = ReadonlyOutput<typeof response>
@@ -34,8 +35,9 @@ const count = () => z.int().min(0, 'must be at least 0')
 const named = `(${attributeNames.join('|')})`
 const withAttributes = `^(principal\\.${named}|(?!principal\\.)([^$]|\\$(?!\\{)|\\$\\{${named}\\})*)$`
 const constant = () => z.union([z.string().meta({ pattern: withAttributes }), z.number(), z.boolean(), z.null()])
+const longestPattern = 1000
 /** `*` for some characters, or a regular expression from ^ to $. */
-const pattern = () => text()
+const pattern = () => text().max(longestPattern, `a pattern is at most ${longestPattern} characters long`)
 const dottedName = () =>
   z.string().regex(/^[^.]+(?:\.[^.]+)*$/, 'must be the name of a field, with dots between names: limits.max or repos.*')
 
@@ -155,7 +157,7 @@ const guardrail = z
 /** Schema of `guardrails*.yaml`. */
 export const guardrailsSchema = z
   .strictObject({
-    guardrails: withoutTwins(z.array(guardrail), 'guardrail').describe(
+    guardrails: withoutTwins(upTo(most.guardrails, 'guardrails', z.array(guardrail)), 'guardrail').describe(
       'Bounds on what is allowed, for everyone they name; all apply, the tightest wins.',
     ),
   })
@@ -171,6 +173,10 @@ export function readGuardrails(file: string, text: string): DocumentResult<Guard
       holds: 'a list of guardrails',
       words: oneOrListed('guardrails', '*', 'on').map((at) => ({ at, kind: 'allow' as const })),
     },
-    ({ guardrails }, positionOf) => ({ kind: 'guardrails', file, guardrails, positionOf }),
+    ({ guardrails: list }, positionOf) => {
+      const lineOf = (index: number): number => positionOf(['guardrails', index, 'id']).line
+      const guardrails = list.map((each, index) => ({ ...each, line: lineOf(index) }))
+      return { kind: 'guardrails', file, guardrails, positionOf }
+    },
   )
 }

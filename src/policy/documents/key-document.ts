@@ -3,16 +3,20 @@
 import path from 'node:path'
 import { z } from 'zod'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { duration, id, text, where, withoutTwins, word } from '../../config/fields.ts'
+import { duration, id, most, text, upTo, where, withoutTwins, word } from '../../config/fields.ts'
 import { localForms, secretReference, type SecretReference } from '../../config/secret-schema.ts'
 import { isReadOnTheWay } from '../../config/values/secret-places.ts'
 import { withPathsFrom } from '../../config/values/secret-reference.ts'
-import type { PositionOf } from '../../config/yaml/document.ts'
+import type { Position, PositionOf } from '../../config/yaml/document.ts'
 import type { KeyRotation } from '../../keys/key.ts'
 import { dayForm, organizationId, readDocument, type DocumentResult } from './document-fields.ts'
 
 export interface KeyDocument {
   readonly file: string
+  /** Of its id. */
+  readonly line: number
+  /** Where it says where its value comes from. */
+  readonly secretPlace: Position
   readonly id: string
   readonly scope: 'organization' | 'enterprise'
   /** Set exactly when the scope is `organization`. */
@@ -74,7 +78,9 @@ const key = z
     id: id().describe('Name of the key: the handle that stands in records and in the inventory.'),
     scope: z.enum(['organization', 'enterprise']).describe('Where the service user lives.'),
     organization: organizationId().optional().describe('The one organization of an organization key.'),
-    permissions: z.array(word('permissions')).describe('Permissions of the service user, by their Devin names.'),
+    permissions: upTo(most.words, 'permissions', z.array(word('permissions'))).describe(
+      'Permissions of the service user, by their Devin names.',
+    ),
     secret: secret.describe('Where the value comes from; never the value.'),
     service_user: text()
       .optional()
@@ -84,7 +90,10 @@ const key = z
     serves_organizations: z
       .union([
         z.enum(['none', 'all']),
-        z.array(organizationId()).min(1, 'name at least one organization, or "none" or "all"'),
+        upTo(most.organizations, 'organizations', z.array(organizationId())).min(
+          1,
+          'name at least one organization, or "none" or "all"',
+        ),
       ])
       .default('none')
       .describe('Organizations that an enterprise key may serve where no organization key suffices.'),
@@ -122,7 +131,9 @@ const key = z
 /** Schema of `keys.yaml`. */
 export const keysSchema = z
   .strictObject({
-    keys: withoutTwins(z.array(key), 'key').describe('The service-user keys the gateway may use.'),
+    keys: withoutTwins(upTo(most.keys, 'keys', z.array(key)), 'key').describe(
+      'The service-user keys the gateway may use.',
+    ),
   })
   .describe('The inventory of service-user keys. Values are never written here.')
 
@@ -140,6 +151,8 @@ export function readKeys(file: string, text: string): DocumentResult<KeysDocumen
     ({ keys: list }, positionOf): KeysDocument => {
       const keys = list.map((written, index): KeyDocument => ({
         file,
+        line: positionOf(['keys', index, 'id']).line,
+        secretPlace: positionOf(['keys', index, 'secret']),
         id: written.id,
         scope: written.scope,
         organization: written.organization ?? null,

@@ -3,6 +3,7 @@
 
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
+import { fewHints } from '../../config/nearest.ts'
 import type { Word } from '../../config/yaml/document.ts'
 import { compileAllow, unknownPermission } from '../compile/allow.ts'
 
@@ -15,13 +16,14 @@ export interface PolicyWord extends Word {
 /** One error for each word that the catalogue does not know, with the nearest spelling. */
 export function unknownWords(words: readonly PolicyWord[], catalogue: Catalogue): Diagnostic[] {
   const allow = compileAllow(catalogue)
+  const hint = fewHints()
   return words.flatMap(({ file, line, column, kind, text }) => {
     const messages =
       kind === 'allow'
         ? allow(text).problems.flatMap(({ severity, message }) => (severity === 'error' ? [message] : []))
         : catalogue.permissions.names.has(text)
           ? []
-          : [unknownPermission(catalogue, text)]
+          : [unknownPermission(catalogue, text, hint)]
     return messages.map((message): Diagnostic => ({ file, line, column, severity: 'error', message }))
   })
 }

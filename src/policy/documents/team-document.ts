@@ -1,10 +1,21 @@
 // Shape of a team's policy file: validator, type and reader. What its words mean is found in compile/.
 
 import { z } from 'zod'
-import { duration, id, orNull, text, withoutTwins, word, type ReadonlyOutput } from '../../config/fields.ts'
+import {
+  duration,
+  id,
+  most,
+  namesUpTo,
+  orNull,
+  text,
+  upTo,
+  withoutTwins,
+  word,
+  type ReadonlyOutput,
+} from '../../config/fields.ts'
 import { callerCondition } from '../../config/values/caller-condition.ts'
 import type { PositionOf } from '../../config/yaml/document.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { didYouMean, fewHints } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
 import { memberEntry, type MemberEntry } from './condition-document.ts'
 import {
@@ -21,13 +32,18 @@ import { attempts, count, limitFields, limitsMode, limitsOf, timeZone } from './
 import type { Remarks } from '../model/remarks.ts'
 
 /** Organizations are null for all of the team. */
-export type GrantDocument = ReadonlyOutput<typeof grant>
+export type GrantDocument = ReadonlyOutput<typeof grant> & {
+  /** Of its id. */
+  readonly line: number
+}
 
 export type TeamLimitsDocument = ReturnType<typeof teamLimitsOf>
 
 export interface TeamDocument {
   readonly kind: 'team'
   readonly file: string
+  /** Of its name. */
+  readonly line: number
   readonly team: string
   readonly remarks: Remarks
   readonly members: readonly MemberEntry[]
@@ -43,20 +59,21 @@ export interface TeamDocument {
 const grant = z
   .strictObject({
     id: id().describe('Name of the grant, unique in the team; stands in every record of a decision it made.'),
-    allow: z
-      .array(word('allowed'))
+    allow: upTo(most.words, 'words', z.array(word('allowed')))
       .min(1, 'a grant must allow something: permission names or operation ids')
       .describe(
         'Devin permission names, operation ids of the catalogue, or patterns: `*` is one segment, a final `*` all that follow.',
       ),
     when: orNull(callerCondition).describe('Narrows the grant to callers for whom all attributes match.'),
     organizations: orNull(
-      z
-        .array(organizationId(), {
+      upTo(
+        most.organizations,
+        'organizations',
+        z.array(organizationId(), {
           error: ({ input }) =>
             input === 'all' ? "leave it out: without organizations a grant reaches all of the team's" : undefined,
-        })
-        .min(1, "name at least one organization, or leave it out for all of the team's"),
+        }),
+      ).min(1, "name at least one organization, or leave it out for all of the team's"),
     ).describe("Narrows the grant to some of the team's organizations; absent: all of them."),
     mode: z
       .enum(['enforce', 'warn', 'shadow', 'off'])
@@ -76,16 +93,18 @@ const grant = z
 const limits = z.strictObject({
   ...limitFields,
   attempts: attempts(),
-  apps: z
-    .record(text(), z.strictObject(limitFields).describe('Limits of this app.'))
+  apps: namesUpTo(most.limited, 'apps', z.record(text(), z.strictObject(limitFields).describe('Limits of this app.')))
     .default({})
     .describe('Tighter limits for single apps of the team, by app.'),
   per_principal: z
     .strictObject(limitFields)
     .optional()
     .describe('Limits that every caller of the team has for itself.'),
-  operations: z
-    .record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.'))
+  operations: namesUpTo(
+    most.limited,
+    'groups of operations',
+    z.record(word('allowed'), z.strictObject(limitFields).describe('Limits of this group of operations.')),
+  )
     .default({})
     .describe('Limits of groups of operations, by operation id, pattern or permission.'),
   cached: z
@@ -116,18 +135,19 @@ interface NamedOrganizations {
 function checkOrganizations(written: NamedOrganizations, context: z.core.$RefinementCtx): void {
   const { organizations: fence, default_organization: chosen, grants } = written
   if (!Array.isArray(fence)) return
-  const known = fence.filter((each) => typeof each === 'string')
+  const known = new Set(fence.filter((each) => typeof each === 'string'))
+  const hint = fewHints()
   const refuse = (message: string, path: (string | number)[]): void =>
     context.addIssue({ code: 'custom', message, path })
-  if (typeof chosen === 'string' && !known.includes(chosen))
+  if (typeof chosen === 'string' && !known.has(chosen))
     refuse(`default_organization "${chosen}" is not among the team's organizations${didYouMean(chosen, known)}`, [
       'default_organization',
     ])
   for (const [index, entry] of (Array.isArray(grants) ? grants : []).entries()) {
     const narrowed: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'organizations') : null
     for (const [place, id] of (Array.isArray(narrowed) ? narrowed : []).entries()) {
-      if (typeof id !== 'string' || known.includes(id)) continue
-      const message = `organization ${quoted(id)} is not among the team's organizations, and a grant cannot reach beyond them${didYouMean(id, known)}`
+      if (typeof id !== 'string' || known.has(id)) continue
+      const message = `organization ${quoted(id)} is not among the team's organizations, and a grant cannot reach beyond them${hint(id, known)}`
       refuse(message, ['grants', index, 'organizations', place])
     }
   }
@@ -137,17 +157,22 @@ function checkOrganizations(written: NamedOrganizations, context: z.core.$Refine
 export const teamSchema = z
   .strictObject({
     team: id().describe('Name of the team, unique in the policies.'),
-    members: z
-      .array(memberEntry)
+    members: upTo(most.entries, 'entries', z.array(memberEntry))
       .min(1, 'a team needs at least one entry that makes a caller a member')
       .describe('Any entry that matches makes the caller a member; inside an entry all attributes must match.'),
     organizations: z
-      .union([z.literal('all'), z.array(organizationId()).min(1, 'name at least one organization, or "all"')])
+      .union([
+        z.literal('all'),
+        upTo(most.organizations, 'organizations', z.array(organizationId())).min(
+          1,
+          'name at least one organization, or "all"',
+        ),
+      ])
       .describe('The outer fence: ids of organizations, or `all`.'),
     default_organization: organizationId()
       .optional()
       .describe('The organization whose key answers /v3/self; the first one when absent.'),
-    grants: withoutTwins(z.array(grant), 'grant')
+    grants: withoutTwins(upTo(most.grants, 'grants', z.array(grant)), 'grant')
       .default([])
       .describe('What members may do. Grants only allow and only ever add; everything else is denied.'),
     cache: z
@@ -176,12 +201,13 @@ export function readTeam(file: string, text: string): DocumentResult<TeamDocumen
     (value, positionOf) => ({
       kind: 'team',
       file,
+      line: positionOf(['team']).line,
       team: value.team,
       remarks: remarksOf(value),
       members: value.members,
       organizations: value.organizations,
       defaultOrganization: value.default_organization ?? null,
-      grants: value.grants,
+      grants: value.grants.map((each, index) => ({ ...each, line: positionOf(['grants', index, 'id']).line })),
       cacheAtMostMs: value.cache?.at_most ?? null,
       limits: value.limits === undefined ? null : teamLimitsOf(value.limits),
       positionOf,

@@ -3,7 +3,7 @@
 import type { Catalogue } from '../../catalogue/catalogue.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { fewHints, type didYouMean } from '../../config/nearest.ts'
 import { operationsNamed } from '../compile/allow.ts'
 import type { FieldRule, GuardrailDocument, GuardrailsDocument } from '../documents/guardrail-document.ts'
 import { compileValue, type ValueTemplate } from './attributes.ts'
@@ -20,19 +20,20 @@ import {
 import { compilePattern, type Pattern } from './pattern.ts'
 import { reservationOf } from './reserve.ts'
 import { checkResponse } from './responses.ts'
-import { hasEnded } from '../model/ending.ts'
+import { hasEnded, type RightEnding } from '../model/ending.ts'
 import { ownerOf } from '../model/remarks.ts'
+import type { Steps } from '../model/steps.ts'
 
 /** Compiles every guardrail; `teams` are the ids of all teams. With an error among the diagnostics the table must not be used. */
-export function compileGuardrails(
+export function* compileGuardrails(
   documents: readonly GuardrailsDocument[],
-  teams: readonly string[],
+  teams: ReadonlySet<string>,
   catalogue: Catalogue,
   diagnostics: Diagnostic[],
-): GuardrailTable {
+): Steps<GuardrailTable> {
   const places = new Map<string, string>()
-  const byOperation: Guardrail[][] = []
-  const all: Guardrail[] = []
+  const all: PlacedGuardrail[] = []
+  const hint = fewHints()
   for (const document of documents) {
     for (const [index, written] of document.guardrails.entries()) {
       const report: ReportMistake = (severity, path, message) =>
@@ -42,13 +43,13 @@ export function compileGuardrails(
           severity,
           message,
         })
-      const source = { file: document.file, line: document.positionOf(['guardrails', index, 'id']).line }
+      const source = { file: document.file, line: written.line }
       const other = places.get(written.id)
       if (other !== undefined)
         report('error', ['id'], `guardrail "${written.id}" is defined twice; the other one is at ${other}`)
       places.set(written.id, `${source.file}:${source.line}`)
-      const operations = operationsOf(written, catalogue, report)
-      checkTeams(written, teams, report)
+      const operations = operationsOf(written, catalogue, report, hint)
+      checkTeams(written, teams, report, hint)
       undocumentedFields(written, operations, report)
       checkResponse(written, catalogue, report)
       const { mode } = written
@@ -62,31 +63,36 @@ export function compileGuardrails(
         remarks: written.remarks,
         owner: ownerOf(written.remarks),
       }
-      if (mode === 'off') continue
-      const compiled: Guardrail = { ...guardrail, mode }
-      all.push(compiled)
-      for (const operation of operations) bind(byOperation, operation, compiled)
+      if (mode !== 'off')
+        all.push({ guardrail: { ...guardrail, mode }, operations: new Set(operations.map((each) => each.index)) })
+      yield
     }
   }
-  return tableOf(all, byOperation)
+  const operationCount = catalogue.operations.length
+  return tableOf(
+    all.sort((a, b) => (a.guardrail.id < b.guardrail.id ? -1 : 1)),
+    operationCount,
+  )
 }
 
-function tableOf(
-  all: readonly Guardrail[],
-  byOperation: readonly (readonly Guardrail[] | undefined)[],
-): GuardrailTable {
-  const sorted = byOperation.map((list) => list?.toSorted(byId))
-  const onAnswers = sorted.map((list) => {
-    const ofAnswer = list?.filter(({ response }) => response !== null) ?? []
-    return ofAnswer.length > 0 ? ofAnswer : undefined
-  })
+/** A guardrail and the indexes of the operations that it names. */
+interface PlacedGuardrail {
+  readonly guardrail: Guardrail
+  readonly operations: ReadonlySet<number>
+}
+
+/** What binds an operation is found when it is first asked for. `all`: by id. */
+function tableOf(all: readonly PlacedGuardrail[], operationCount: number): GuardrailTable {
+  const onOperation = Array.from({ length: operationCount }, (): OnOperation | null => null)
+  const on = (operation: Operation): OnOperation => (onOperation[operation.index] ??= onOne(all, operation))
   /** By operation, and by the ids of the set. */
   const bySet: Map<string, BoundGuardrails>[] = []
   const table: GuardrailTable = {
-    on: (operation) => sorted[operation.index],
-    binding({ index }, team, app) {
-      const bound = sorted[index]
+    on: (operation) => on(operation).bound,
+    binding(operation, team, app) {
+      const { bound } = on(operation)
       if (bound === undefined) return nothingBinds
+      const { index } = operation
       const set = binding(bound, team, app)
       const key = set.map(({ id }) => id).join(' ')
       const known = (bySet[index] ??= new Map())
@@ -94,55 +100,75 @@ function tableOf(
       known.set(key, found)
       return found
     },
-    onAnswer: ({ index }) => onAnswers[index],
-    boundsBody: ({ index }) => sorted[index]?.some(({ body }) => body.length > 0) === true,
-    all: all.toSorted(byId),
+    onAnswer: (operation) => on(operation).ofAnswer,
+    boundsBody: (operation) => on(operation).boundsBody,
+    all: all.map(({ guardrail }) => guardrail),
     at(nowMs) {
-      if (!all.some(({ exceptions }) => exceptions.some(({ ending }) => hasEnded(ending, nowMs)))) return table
-      const now = (each: Guardrail): Guardrail => ({
+      const isOver = ({ ending }: { readonly ending: RightEnding }): boolean => hasEnded(ending, nowMs)
+      if (!all.some(({ guardrail }) => guardrail.exceptions.some(isOver))) return table
+      const now = all.map((each) => ({
         ...each,
-        exceptions: each.exceptions.filter(({ ending }) => !hasEnded(ending, nowMs)),
-      })
-      return tableOf(
-        all.map(now),
-        byOperation.map((list) => list?.map(now)),
-      )
+        guardrail: { ...each.guardrail, exceptions: each.guardrail.exceptions.filter((one) => !isOver(one)) },
+      }))
+      return tableOf(now, operationCount)
     },
   }
   return table
 }
 
-function byId(a: Guardrail, b: Guardrail): number {
-  return a.id < b.id ? -1 : 1
+/** What binds one operation; undefined for none. */
+interface OnOperation {
+  readonly bound: readonly Guardrail[] | undefined
+  readonly ofAnswer: readonly Guardrail[] | undefined
+  readonly boundsBody: boolean
+}
+
+function onOne(all: readonly PlacedGuardrail[], { index, method }: Operation): OnOperation {
+  const bound: Guardrail[] = []
+  for (const { guardrail, operations } of all) {
+    if (!operations.has(index)) continue
+    // The body of a read is refused whatever it holds, so rules on it would have nothing to look at.
+    const here = method === 'GET' ? { ...guardrail, body: [] } : guardrail
+    if (here.body.length > 0 || here.query.length > 0 || here.named || here.response !== null) bound.push(here)
+  }
+  const ofAnswer = bound.filter(({ response }) => response !== null)
+  return {
+    bound: bound.length > 0 ? bound : undefined,
+    ofAnswer: ofAnswer.length > 0 ? ofAnswer : undefined,
+    boundsBody: bound.some(({ body }) => body.length > 0),
+  }
 }
 
 const nothingBinds = boundGuardrails([])
 
-/** The body of a read is refused whatever it holds, so rules on it would have nothing to look at. */
-function bind(byOperation: Guardrail[][], operation: Operation, guardrail: Guardrail): void {
-  const bound = operation.method === 'GET' ? { ...guardrail, body: [] } : guardrail
-  if (bound.body.length > 0 || bound.query.length > 0 || bound.named || bound.response !== null)
-    (byOperation[operation.index] ??= []).push(bound)
-}
-
-function operationsOf({ on }: GuardrailDocument, catalogue: Catalogue, report: ReportMistake): readonly Operation[] {
+function operationsOf(
+  { on }: GuardrailDocument,
+  catalogue: Catalogue,
+  report: ReportMistake,
+  hint: typeof didYouMean,
+): readonly Operation[] {
   const found = new Set<Operation>()
   for (const [index, word] of on.entries()) {
-    const named = operationsNamed(catalogue, word)
+    const named = operationsNamed(catalogue, word, hint)
     if (typeof named === 'string') report('error', ['on', index], named)
     else for (const operation of named) found.add(operation)
   }
   return [...found]
 }
 
-function checkTeams({ teams, except }: GuardrailDocument, known: readonly string[], report: ReportMistake): void {
+function checkTeams(
+  { teams, except }: GuardrailDocument,
+  known: ReadonlySet<string>,
+  report: ReportMistake,
+  hint: typeof didYouMean,
+): void {
   for (const [place, each] of except.entries()) {
     for (const [index, team] of (each.teams ?? []).entries())
-      if (!known.includes(team))
-        report('error', ['except', place, 'teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
+      if (!known.has(team))
+        report('error', ['except', place, 'teams', index], `unknown team "${team}"${hint(team, known)}`)
   }
   for (const [index, team] of (teams === 'all' ? [] : teams).entries()) {
-    if (!known.includes(team)) report('error', ['teams', index], `unknown team "${team}"${didYouMean(team, known)}`)
+    if (!known.has(team)) report('error', ['teams', index], `unknown team "${team}"${hint(team, known)}`)
   }
 }
 

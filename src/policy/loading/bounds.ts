@@ -10,6 +10,8 @@ import type {
   TeamDocument,
 } from '../documents/document.ts'
 
+import { eachInSteps, type Steps } from '../model/steps.ts'
+
 interface Bound {
   /** Where each part is gone, one by one: `body.max_acu_limit.at_most`. */
   readonly parts: ReadonlySet<string>
@@ -44,14 +46,14 @@ export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
 }
 
 /** One text for each bound that the later set does not have any more, sorted. */
-export function vanishedBounds(before: Bounds, after: Bounds): readonly string[] {
+export function* vanishedBounds(before: Bounds, after: Bounds): Steps<readonly string[]> {
   const vanished: string[] = []
-  for (const [name, { parts, holder }] of before.bounds) {
-    if (holder !== null && !after.holders.has(holder)) continue
+  yield* eachInSteps(before.bounds, ([name, { parts, holder }]) => {
+    if (holder !== null && !after.holders.has(holder)) return
     const left = after.bounds.get(name)?.parts
     if (left === undefined) vanished.push(name)
     else for (const part of parts) if (!left.has(part)) vanished.push(`${part} of ${name}`)
-  }
+  })
   return vanished.sort()
 }
 

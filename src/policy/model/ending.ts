@@ -10,3 +10,14 @@ export interface RightEnding {
 export function hasEnded({ endsAtMs }: RightEnding, nowMs: number): boolean {
   return endsAtMs !== null && nowMs >= endsAtMs
 }
+
+/** How many of these instants, which are in order, are over. */
+export function endedBy(ends: readonly number[], nowMs: number): number {
+  let [low, high] = [0, ends.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((ends[middle] ?? Infinity) <= nowMs) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,17 +1,24 @@
 // A policy set as time passes: what is in force of it is found anew when a right ends, and when the clock is set back.
 
+import { endedBy } from './ending.ts'
 import type { PolicySet } from './policy-set.ts'
+import type { Steps } from './steps.ts'
 
 export class PolicyInTime {
   readonly #now: () => number
+  readonly #ahead: (steps: Steps<PolicySet>) => void
   #policy: PolicySet
   /** The instants between which `#policy` is what is in force. */
   #fromMs = 0
   #untilMs = 0
 
-  /** `now`: milliseconds since the epoch. */
-  constructor(policy: PolicySet, now: () => number) {
+  /**
+   * `now`: milliseconds since the epoch. `ahead`: runs the steps that make the set of the next instant at which a right
+   * ends; without it that set is made when it is asked for.
+   */
+  constructor(policy: PolicySet, now: () => number, ahead: (steps: Steps<PolicySet>) => void = () => {}) {
     this.#now = now
+    this.#ahead = ahead
     const nowMs = now()
     this.#policy = policy.at(nowMs)
     this.#setSpan(nowMs)
@@ -34,7 +41,9 @@ export class PolicyInTime {
   /** From the latest end up to an instant to the next one after it. */
   #setSpan(nowMs: number): void {
     const { ends } = this.#policy
-    this.#fromMs = ends.findLast((each) => each <= nowMs) ?? -Infinity
-    this.#untilMs = ends.find((each) => each > nowMs) ?? Infinity
+    const over = endedBy(ends, nowMs)
+    this.#fromMs = ends[over - 1] ?? -Infinity
+    this.#untilMs = ends[over] ?? Infinity
+    if (this.#untilMs !== Infinity) this.#ahead(this.#policy.prepare(this.#untilMs))
   }
 }

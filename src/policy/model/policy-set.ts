@@ -14,6 +14,7 @@ import type { Condition } from './condition.ts'
 import type { RightEnding } from './ending.ts'
 import type { Owner, Remarks } from './remarks.ts'
 import type { RuleMode, Source } from './source.ts'
+import type { Steps } from './steps.ts'
 
 /** A grant only allows; nothing a grant says takes anything away. */
 export interface Grant {
@@ -63,10 +64,10 @@ export interface Team {
   readonly cachedIsFree: boolean
   /** Its place in the queue before the upstream. */
   readonly precedence: Precedence
-  /** Grants that cover an operation, by its index; those in mode `warn` behind the others. */
-  readonly byOperation: readonly (readonly Grant[] | undefined)[]
+  /** Grants that cover an operation; those in mode `warn` behind the others. Remembered per operation. */
+  grantsOn(operation: Operation): readonly Grant[]
   /** Grants that hold a permission, by name or by the enterprise permission that stands for it; in the same order. */
-  readonly byPermission: ReadonlyMap<string, readonly Grant[]>
+  grantsOf(permission: string): readonly Grant[]
 }
 
 /** Why a team is blocked, and until when; null: until somebody ends it. */
@@ -95,6 +96,8 @@ export interface PolicySet {
   readonly ends: readonly number[]
   /** The set as it is at an instant: rights that have ended are gone. Nothing remembered outlives the set. */
   at(nowMs: number): PolicySet
+  /** The same in steps, so that `at` has it ready when the instant comes. */
+  prepare(nowMs: number): Steps<PolicySet>
   /** Digest of the files, so that equal files have equal revisions on every instance. */
   readonly revision: string
   readonly catalogue: Catalogue

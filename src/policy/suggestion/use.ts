@@ -57,7 +57,7 @@ export function policyUseOf(policy: PolicySet, seen: readonly SeenRequest[]): Po
     for (const id of touched) used.organizations.add(id)
     if (isUnbounded && touched.length === 0) used.isUnbounded = true
     const extras = facts.extra.flatMap(({ permission }) => {
-      const grant = decision.team?.byPermission.get(permission)?.find((each) => isInForce(each, principal, 'applied'))
+      const grant = decision.team?.grantsOf(permission).find((each) => isInForce(each, principal, 'applied'))
       return grant === undefined ? [] : [{ grant, permission }]
     })
     for (const { grant, permission } of [

@@ -63,11 +63,9 @@ function grantItems(
   const { when } = grant
   const bears = ({ decision, facts }: Evaluation): boolean =>
     decision.teams.some(
-      ({ byOperation, byPermission }) =>
-        byOperation[facts.operation.index]?.some((each) => isSame(each, grant)) === true ||
-        facts.extra.some(
-          ({ permission }) => byPermission.get(permission)?.some((each) => isSame(each, grant)) === true,
-        ),
+      (team) =>
+        team.grantsOn(facts.operation).some((each) => isSame(each, grant)) ||
+        facts.extra.some(({ permission }) => team.grantsOf(permission).some((each) => isSame(each, grant))),
     )
   const holdsFor = ({ facts }: Evaluation): boolean => when === null || conditionHolds(when, facts.principal)
   // What a body asks for besides is allowed by another grant of the team.

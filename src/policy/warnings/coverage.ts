@@ -4,7 +4,7 @@
 import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
 import type { Operation } from '../../catalogue/operation.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { fewHints } from '../../config/nearest.ts'
 import type { KeyHandle } from '../../keys/key.ts'
 import type { TeamDocument } from '../documents/document.ts'
 import type { PolicySet, Team } from '../model/policy-set.ts'
@@ -13,12 +13,13 @@ import type { PolicySet, Team } from '../model/policy-set.ts'
 export function unservedGrants(policy: PolicySet, documents: readonly TeamDocument[]): Diagnostic[] {
   const warnings: Diagnostic[] = []
   const served = servedOrganizations(policy.keys)
+  const hint = fewHints()
   for (const document of documents) {
     const team = policy.team(document.team)
     if (team === null) continue
     for (const [index, organization] of (team.organizations === 'all' ? [] : [...team.organizations]).entries()) {
       if (served.all || served.named.has(organization)) continue
-      const message = `no key of the inventory is for organization "${organization}"${didYouMean(organization, served.own)}`
+      const message = `no key of the inventory is for organization "${organization}"${hint(organization, served.own)}`
       warnings.push(warningAt(document, ['organizations', index], message))
     }
     // Of an organization without any key all is said.
@@ -100,11 +101,10 @@ function missingKeys(
   isKeyless: (organization: string | null) => boolean,
 ): Gaps {
   const gaps: Gaps = new Map()
-  for (const [index, grants] of team.byOperation.entries()) {
-    const operation = policy.catalogue.operations[index]
-    const applied = grants?.filter(({ mode }) => mode !== 'off') ?? []
-    if (operation === undefined || applied.length === 0) continue
-    const usual = organizationsOf(policy, team, operation, keyOrganizations)
+  for (const operation of policy.catalogue.operations) {
+    const applied = team.grantsOn(operation).filter(({ mode }) => mode !== 'off')
+    if (applied.length === 0) continue
+    const usual = new Set(organizationsOf(policy, team, operation, keyOrganizations))
     const narrowed =
       operation.scope === 'organization' ? applied.flatMap((grant) => [...(grant.organizations ?? [])]) : []
     for (const organization of new Set([...usual, ...narrowed])) {
@@ -113,7 +113,7 @@ function missingKeys(
       for (const grant of applied) {
         const reaches =
           grant.organizations === null
-            ? usual.includes(organization)
+            ? usual.has(organization)
             : organization === null || grant.organizations.has(organization)
         if (!reaches) continue
         const ofGrant = gaps.get(grant.id) ?? new Map<string, string[]>()
@@ -162,6 +162,14 @@ function servedOrganizations(keys: readonly KeyHandle[]): ServedOrganizations {
   const named = keys.flatMap(({ serves }) => (typeof serves === 'string' ? [] : [...serves]))
   return { all: keys.some(({ serves }) => serves === 'all'), named: new Set([...own, ...named]), own }
 }
+
+/** The first of many names, and how many more there are. */
+export function someOf(names: readonly string[]): string {
+  const more = names.length - mostInList
+  return names.slice(0, mostInList).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
+
+const mostInList = 10
 
 export function warningAt(
   document: Pick<TeamDocument, 'file' | 'positionOf'>,

@@ -13,43 +13,74 @@ export function grantWarnings(policy: PolicySet, documents: readonly TeamDocumen
   return documents.flatMap((document) => {
     const team = policy.team(document.team)
     if (team === null) return []
+    const idle = idleGrants(policy, team)
+    const unbounded = unboundedGrants(policy, team)
     return team.grants.flatMap((grant, index) => {
       if (grant.mode === 'off') return []
-      const idle = grant.mode === 'warn' ? idleWarning(team, grant) : null
+      const instead = idle.get(grant)
+      const never = unbounded.get(grant)
       return [
-        ...warningsAt(document, ['grants', index, 'mode'], idle),
-        ...warningsAt(document, ['grants', index, 'organizations'], unboundedWarning(policy, team, grant)),
+        ...warningsAt(document, ['grants', index, 'mode'], instead === undefined ? null : idleText(grant, instead)),
+        ...warningsAt(
+          document,
+          ['grants', index, 'organizations'],
+          never === undefined ? null : unboundedText(grant, never),
+        ),
       ]
     })
   })
 }
 
-/** Other grants allow all that this one does, to everybody and everywhere. */
-function idleWarning(team: Team, grant: Grant): string | null {
-  const lists = [...team.byOperation, ...team.byPermission.values()].flatMap((list) =>
-    list?.includes(grant) === true ? [list] : [],
-  )
-  const instead = lists.map((list) =>
-    list.find(({ mode, when, organizations }) => mode === 'enforce' && when === null && includes(organizations, grant)),
-  )
-  if (instead.length === 0 || instead.includes(undefined)) return null
-  const names = [...new Set(instead.map((each) => each?.id ?? ''))].join(', ')
-  return `grant "${grant.id}" is in mode warn, and nothing would be denied without it: ${names} allow${names.includes(',') ? '' : 's'} all of it. Remove it`
+/** The grants in mode `warn` of which others allow all, to everybody and everywhere; with the ids of those others. */
+function idleGrants({ catalogue }: PolicySet, team: Team): ReadonlyMap<Grant, ReadonlySet<string>> {
+  const found = new Map<Grant, Set<string>>()
+  const needed = new Set<Grant>()
+  if (!team.grants.some(({ mode }) => mode === 'warn')) return found
+  const lists = [
+    ...catalogue.operations.map((operation) => team.grantsOn(operation)),
+    ...[...catalogue.permissions.names].map((name) => team.grantsOf(name)),
+  ]
+  for (const list of lists) {
+    const others = list.filter(({ mode, when }) => mode === 'enforce' && when === null)
+    for (const grant of list) {
+      if (grant.mode !== 'warn' || needed.has(grant)) continue
+      const other = others.find(({ organizations }) => includes(organizations, grant))
+      const ids = found.get(grant) ?? new Set()
+      if (other === undefined) needed.add(grant)
+      else found.set(grant, ids.add(other.id))
+    }
+  }
+  for (const grant of needed) found.delete(grant)
+  return found
+}
+
+function idleText(grant: Grant, instead: ReadonlySet<string>): string {
+  return `grant "${grant.id}" is in mode warn, and nothing would be denied without it: ${[...instead].join(', ')} allow${instead.size > 1 ? '' : 's'} all of it. Remove it`
 }
 
 function includes(reach: ReadonlySet<string> | null, { organizations }: Grant): boolean {
   return reach === null || (organizations !== null && [...organizations].every((id) => reach.has(id)))
 }
 
-function unboundedWarning(policy: PolicySet, team: Team, grant: Grant): string | null {
-  if (grant.organizations === null) return null
-  const never = policy.catalogue.operations.filter(
-    (operation) => team.byOperation[operation.index]?.includes(grant) === true && !isBoundable(policy, team, operation),
-  )
-  const [first] = never
-  if (first === undefined) return null
+/** The operations that cannot name organizations, of each grant that holds in some only. */
+function unboundedGrants(policy: PolicySet, team: Team): ReadonlyMap<Grant, readonly Operation[]> {
+  const found = new Map<Grant, Operation[]>()
+  if (team.grants.every(({ organizations }) => organizations === null)) return found
+  for (const operation of policy.catalogue.operations) {
+    if (isBoundable(policy, team, operation)) continue
+    for (const grant of team.grantsOn(operation)) {
+      if (grant.organizations === null) continue
+      const never = found.get(grant)
+      if (never === undefined) found.set(grant, [operation])
+      else never.push(operation)
+    }
+  }
+  return found
+}
+
+function unboundedText(grant: Grant, never: readonly Operation[]): string {
   const more = never.length > 1 ? ` and ${never.length - 1} more` : ''
-  return `grant "${grant.id}" holds in some organizations only, and ${first.id}${more} can name none: it is never allowed by this grant. Grant it without organizations, or leave it out`
+  return `grant "${grant.id}" holds in some organizations only, and ${never[0]?.id ?? ''}${more} can name none: it is never allowed by this grant. Grant it without organizations, or leave it out`
 }
 
 /** Whether a request for the operation can name organizations, or its answer is filtered by them. */

@@ -1,7 +1,7 @@
 // Guardrails that bind nothing, and values in them that are probably read otherwise than they were meant. Pure.
 
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { fewHints } from '../../config/nearest.ts'
 import { quoted } from '../../config/units.ts'
 import { operationsCovered } from '../compile/allow.ts'
 import type { FieldRule, GuardrailDocument, GuardrailsDocument, TeamDocument } from '../documents/document.ts'
@@ -49,10 +49,13 @@ function checkBinding(
       ['on'],
       `guardrail "${id}" binds nothing: none of the operations under "on" is served (see catalogue.stability)`,
     )
-  const isExcepted = (team: string): boolean =>
-    guardrail.except.some(({ teams: free, apps: only }) => only === null && (free === null || free.includes(team)))
-  const named = guardrail.teams
-  const bound = named === 'all' ? teams : teams.filter(({ team }) => named.includes(team))
+  const excepted = new Set(
+    guardrail.except.flatMap(({ teams: free, apps: only }) => (only === null ? (free ?? '*') : [])),
+  )
+  // "*" stands for whatever team; none is called so.
+  const isExcepted = (team: string): boolean => excepted.has('*') || excepted.has(team)
+  const named = guardrail.teams === 'all' ? 'all' : new Set(guardrail.teams)
+  const bound = named === 'all' ? teams : teams.filter(({ team }) => named.has(team))
   if (
     named !== 'all' &&
     served.length > 0 &&
@@ -63,11 +66,12 @@ function checkBinding(
   if (bound.length > 0 && bound.every(({ team }) => isExcepted(team)))
     warn(['except'], `guardrail "${id}" binds nobody: every team that it is for is excepted`)
   if (apps === 'all' || bound.length === 0) return
-  const known = bound.flatMap(({ members }) => members.flatMap((entry) => entry.app ?? []))
+  const known = new Set(bound.flatMap(({ members }) => members.flatMap((entry) => entry.app ?? [])))
+  const hint = fewHints()
   const isClosed = bound.every(({ members }) => members.every((entry) => entry.app !== undefined))
   for (const [index, app] of apps.entries()) {
-    if (isClosed && !known.includes(app))
-      warn(['apps', index], `no member of the teams it binds calls with app "${app}"${didYouMean(app, known)}`)
+    if (isClosed && !known.has(app))
+      warn(['apps', index], `no member of the teams it binds calls with app "${app}"${hint(app, known)}`)
   }
 }
 
@@ -77,10 +81,10 @@ function isServed({ catalogue }: PolicySet, id: string): boolean {
 }
 
 function mayDo(policy: PolicySet, id: string, operations: readonly string[]): boolean {
-  const byOperation = policy.team(id)?.byOperation ?? []
+  const team = policy.team(id)
   return operations.some((each) => {
     const operation = policy.catalogue.operation(each)
-    return operation !== null && (byOperation[operation.index]?.some(({ mode }) => mode !== 'off') ?? false)
+    return operation !== null && team?.grantsOn(operation).some(({ mode }) => mode !== 'off') === true
   })
 }
 

@@ -2,7 +2,7 @@
 
 import { sessionCreate } from '../../catalogue/operation.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { fewHints } from '../../config/nearest.ts'
 import { operationsCovered } from '../compile/allow.ts'
 import type { GatewayLimitsDocument, LimitsDocument, TeamDocument } from '../documents/document.ts'
 import type { PolicySet } from '../model/policy-set.ts'
@@ -34,10 +34,10 @@ export function idleLimits(
 
 /** Ids of the operations that grants of a team cover, those on trial included. */
 function grantedTo(policy: PolicySet, id: string): ReadonlySet<string> {
-  const byOperation = policy.team(id)?.byOperation ?? []
+  const team = policy.team(id)
   return new Set(
     policy.catalogue.operations
-      .filter(({ index, open }) => open || byOperation[index]?.some(({ mode }) => mode !== 'off') === true)
+      .filter((operation) => operation.open || team?.grantsOn(operation).some(({ mode }) => mode !== 'off') === true)
       .map((operation) => operation.id),
   )
 }
@@ -57,14 +57,16 @@ function checkTeam(
   const isEmpty = apps.length === 0 && groups.length === 0 && perPrincipal === null && !settles
   if (isEmpty && measuresOf(limits).length === 0) warn([], nothing('limits'))
   checkMeasures(policy, limits, granted, whom, [], warn)
+  const known = new Set(members.flatMap((entry) => entry.app ?? []))
+  const isClosed = members.every((entry) => entry.app !== undefined)
+  const hint = fewHints()
   for (const [app, each] of apps) {
     const path = ['apps', app]
     if (measuresOf(each).length === 0) warn(path, nothing(`limits of app "${app}"`))
     checkMeasures(policy, each, granted, whom, path, warn)
     checkOuter(each, limits, `the limits of ${whom}`, path, warn)
-    const known = members.flatMap((entry) => entry.app ?? [])
-    if (members.every((entry) => entry.app !== undefined) && !known.includes(app))
-      warn(path, `no member of ${whom} calls with app "${app}", so its limits bind nothing${didYouMean(app, known)}`)
+    if (isClosed && !known.has(app))
+      warn(path, `no member of ${whom} calls with app "${app}", so its limits bind nothing${hint(app, known)}`)
   }
   if (perPrincipal !== null) {
     if (measuresOf(perPrincipal).length === 0) warn(['per_principal'], nothing('per_principal'))
@@ -88,14 +90,15 @@ function checkGateway(
   if (isEmpty && measuresOf(limits).length === 0) warn([], nothing('limits'))
   checkGroups(policy, groups, granted, 'any team', warn)
   for (const [word, each] of groups) checkOuter(each, limits, 'the limits of all teams', ['operations', word], warn)
-  const fences = teams.map((team) => team.organizations)
-  const known = fences.flatMap((fence) => (fence === 'all' ? [] : fence))
+  const known = new Set(teams.flatMap((team) => team.organizations))
+  const hint = fewHints()
   for (const [id, each] of organizations) {
     if (measuresOf(each).length === 0) warn(['organizations', id], nothing(`budgets of organization "${id}"`))
-    if (!fences.includes('all') && !known.includes(id))
+    // A team that reaches all; no organization is called so.
+    if (!known.has('all') && !known.has(id))
       warn(
         ['organizations', id],
-        `no team may touch organization "${id}", so its budgets bind nothing${didYouMean(id, known)}`,
+        `no team may touch organization "${id}", so its budgets bind nothing${hint(id, known)}`,
       )
   }
 }

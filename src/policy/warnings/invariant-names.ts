@@ -23,6 +23,7 @@ export function invariantNameWarnings(
     ...members,
     ...grants.flatMap(({ when }) => (when === null ? [] : [when])),
   ])
+  const knownOf = new Map<string, ReadonlySet<string>>()
   const apps = policy.teams.flatMap(({ limitedApps }) => [...limitedApps])
   const claims = new Set(policy.claimPaths)
   const organizations = new Set(namedOrganizations(policy))
@@ -40,10 +41,10 @@ export function invariantNameWarnings(
         ),
         ...entryWarnings(document, at, condition, issuers),
         ...valuesOf(condition).flatMap(({ steps, what, value, read }) => {
-          const known = new Set([
-            ...conditions.flatMap((each) => [...(read(each) ?? [])]),
-            ...(what === 'app' ? apps : []),
-          ])
+          const known =
+            knownOf.get(what) ??
+            new Set([...conditions.flatMap((each) => [...(read(each) ?? [])]), ...(what === 'app' ? apps : [])])
+          knownOf.set(what, known)
           return doubt(document, [...at, ...steps], what, value, known)
         }),
       ])

@@ -3,12 +3,12 @@
 
 import { plural } from '../../config/plural.ts'
 import type { Diagnostic } from '../../config/diagnostics.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import { fewHints } from '../../config/nearest.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import { operationsCovered } from '../compile/allow.ts'
 import type { KeyDocument, TeamDocument } from '../documents/document.ts'
 import type { PolicySet } from '../model/policy-set.ts'
-import { warningAt, warningsAt } from './coverage.ts'
+import { someOf, warningAt, warningsAt } from './coverage.ts'
 import { isBoundable } from './grant-warnings.ts'
 
 /** Warnings about grants of fenced teams, and about keys that serve nobody. */
@@ -17,8 +17,19 @@ export function reachWarnings(
   teams: readonly TeamDocument[],
   keys: readonly KeyDocument[],
 ): readonly Diagnostic[] {
+  const { catalogue } = policy
+  const known = new Map<string, readonly Operation[]>()
+  const servedBy = (word: string): readonly Operation[] => {
+    const found =
+      known.get(word) ??
+      operationsCovered(catalogue, word)
+        .flatMap((each) => catalogue.operation(each) ?? [])
+        .filter((operation) => catalogue.isServed(operation))
+    known.set(word, found)
+    return found
+  }
   return [
-    ...teams.flatMap((document) => fenceWarnings(policy, document)),
+    ...teams.flatMap((document) => fenceWarnings(policy, document, servedBy)),
     ...keyWarnings(teams, keys),
     ...watchWarnings(policy, keys),
   ]
@@ -39,18 +50,19 @@ function watchWarnings(policy: PolicySet, keys: readonly KeyDocument[]): Diagnos
     )
 }
 
-function fenceWarnings(policy: PolicySet, document: TeamDocument): Diagnostic[] {
+function fenceWarnings(
+  policy: PolicySet,
+  document: TeamDocument,
+  servedBy: (word: string) => readonly Operation[],
+): Diagnostic[] {
   const team = policy.team(document.team)
   if (team === null || team.organizations === 'all') return []
-  const fence = [...team.organizations].join(', ')
+  const fence = someOf([...team.organizations])
   return document.grants.flatMap(({ id, allow, mode }, grant) =>
     allow.flatMap((word, index) => {
       if (mode === 'off') return []
       const path = ['grants', grant, 'allow', index]
-      const covered = operationsCovered(policy.catalogue, word).flatMap(
-        (each) => policy.catalogue.operation(each) ?? [],
-      )
-      const served = covered.filter((operation) => policy.catalogue.isServed(operation))
+      const served = servedBy(word)
       const beyond = served.filter((operation) => !isBoundable(policy, team, operation))
       const reach = { word, served, beyond, fence: `the fence of team ${team.id} (${fence})` }
       return warningsAt(document, path, word === '*' ? everythingText(id, reach) : beyondText(reach))
@@ -88,20 +100,21 @@ function beyondText({ word, served, beyond, fence }: Reach): string | null {
 
 /** A key of an organization that no team may touch. */
 function keyWarnings(teams: readonly TeamDocument[], keys: readonly KeyDocument[]): Diagnostic[] {
-  const fences = teams.map(({ organizations }) => organizations)
-  if (fences.includes('all')) return []
-  const known = fences.flatMap((fence) => (fence === 'all' ? [] : fence))
+  const known = new Set(teams.flatMap(({ organizations }) => organizations))
+  // A team that reaches all; no organization is called so.
+  if (known.has('all')) return []
+  const hint = fewHints()
   return keys.flatMap((document) => {
     const { id, organization, servesOrganizations: served } = document
     const strange = (each: string, what: string): string =>
-      `no team may touch organization "${each}", so key "${id}" is never used${what}${didYouMean(each, known)}`
+      `no team may touch organization "${each}", so key "${id}" is never used${what}${hint(each, known)}`
     const listed = Array.isArray(served) ? served : []
     return [
-      ...(organization === null || known.includes(organization)
+      ...(organization === null || known.has(organization)
         ? []
         : [warningAt(document, ['organization'], strange(organization, ''))]),
       ...listed.flatMap((each: string, index) =>
-        known.includes(each) ? [] : [warningAt(document, ['serves_organizations', index], strange(each, ' for it'))],
+        known.has(each) ? [] : [warningAt(document, ['serves_organizations', index], strange(each, ' for it'))],
       ),
     ]
   })

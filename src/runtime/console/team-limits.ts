@@ -73,9 +73,8 @@ function limitsOfTeam(policy: PolicySet, team: Team): readonly LimitOfTeam[] {
   for (const app of [null, ...team.limitedApps]) {
     const one = { ...emptyPrincipal, subject: 'some-caller', app }
     const other = { ...one, subject: 'other-caller' }
-    for (const [index, grants] of team.byOperation.entries()) {
-      const operation = policy.catalogue.operations[index]
-      if (grants === undefined || grants.length === 0 || operation === undefined) continue
+    for (const operation of policy.catalogue.operations) {
+      if (team.grantsOn(operation).length === 0) continue
       const others = new Set(team.limitsFor(other, operation).map(({ meter }) => meter))
       for (const limit of team.limitsFor(one, operation)) {
         if (found.has(limit.meter)) continue

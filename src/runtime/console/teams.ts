@@ -96,8 +96,7 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
       return { operation, requests: sum(null), refused: sum('refused'), failed: sum('failed') }
     })
     const never = policy.catalogue.operations.flatMap((operation) => {
-      const grants = team.byOperation[operation.index] ?? []
-      const applied = grants.filter(({ mode }) => isApplied(mode))
+      const applied = team.grantsOn(operation).filter(({ mode }) => isApplied(mode))
       if (applied.length === 0 || rows.has(operation.id) || !policy.catalogue.isServed(operation)) return []
       const { id, method, template } = operation
       return [{ operation: id, method, path: template, grants: applied.map((grant) => grant.id) }]
@@ -109,10 +108,10 @@ export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: B
 /** Of those that cover operations: whether a grant of a field of bodies was used is not counted. */
 function unusedGrants({ catalogue }: PolicySet, team: Team, called: ReadonlySet<string>): readonly string[] {
   const [covering, used] = [new Set<string>(), new Set<string>()]
-  for (const { id, index } of catalogue.operations)
-    for (const grant of team.byOperation[index] ?? []) {
+  for (const operation of catalogue.operations)
+    for (const grant of team.grantsOn(operation)) {
       covering.add(grant.id)
-      if (called.has(id)) used.add(grant.id)
+      if (called.has(operation.id)) used.add(grant.id)
     }
   return team.grants.filter(({ id, mode }) => isApplied(mode) && covering.has(id) && !used.has(id)).map(({ id }) => id)
 }

@@ -1,21 +1,22 @@
 // The shadow set: a second whole set of policies that is loaded, watched and reloaded beside the one in force and never
 // applied. Its secrets are not looked for, and what is wrong with it hurts nothing else.
 
-import type { Catalogue } from '../../catalogue/catalogue.ts'
+import type { LoadedCatalogue } from '../../catalogue/load.ts'
 import { formatDiagnostic, Refused } from '../../config/diagnostics.ts'
 import type { Config } from '../../config/load.ts'
 import type { Instruments } from '../../metrics/instruments.ts'
 import { watchedPolicyFiles } from '../../policy/loading/folder.ts'
-import { loadShadowPolicies, type LoadedPolicies } from '../../policy/loading/load.ts'
+import type { UsablePolicies } from '../../policy/loading/load.ts'
 import { PolicyInTime } from '../../policy/model/policy-in-time.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
 import type { Log } from '../../records/log.ts'
+import { createPolicyLoader } from './loader.ts'
 import { readInOneState, StillChanging, watchFiles, type FileWatcher, type ReadFiles } from '../file-watcher.ts'
 
 export interface ShadowPoliciesOptions {
   readonly directory: string
   readonly config: Config
-  readonly catalogue: Catalogue
+  readonly catalogue: LoadedCatalogue
   readonly instruments: Instruments
   readonly log: Log
   /** Milliseconds since the epoch. */
@@ -26,24 +27,24 @@ export type ShadowReload = 'replaced' | 'unchanged' | 'refused'
 
 /** Reads the shadow set for the first time. Never rejects: a set that cannot be used is told of, and awaited. */
 export async function openShadowPolicies(options: ShadowPoliciesOptions) {
-  const { directory, config, catalogue, instruments, log, now } = options
-  let taken: { readonly loaded: LoadedPolicies; readonly inTime: PolicyInTime; readonly atMs: number } | null = null
+  const { directory, config, instruments, log, now } = options
+  let taken: { readonly loaded: UsablePolicies; readonly inTime: PolicyInTime; readonly atMs: number } | null = null
   let refusal: { readonly atMs: number; readonly diagnostics: readonly string[] } | null = null
   let watcher: FileWatcher<ShadowReload> | null = null
-  const watched = {
-    files: () => watchedPolicyFiles(directory),
-    found: new Set<string>(),
-    read: () => loadShadowPolicies(directory, config, { catalogue, now }),
-  }
+  let isClosed = false
+  const sources = { env: {}, origin: config.upstream.origin }
+  const loader = createPolicyLoader({ ...options, sources, secrets: 'unopened' })
+  const watched = { files: () => watchedPolicyFiles(directory), found: new Set<string>(), read: loader.load }
 
-  function take(outcome: ReadFiles<LoadedPolicies>['outcome'], actor: string): ShadowReload {
+  function take(outcome: ReadFiles<UsablePolicies>['outcome'], actor: string): ShadowReload {
+    if (isClosed) return 'unchanged'
     if ('error' in outcome) return refuse(reasonsOf(outcome.error), actor)
     const loaded = outcome.value
     const { policy, digest, diagnostics } = loaded
     refusal = null
     instruments.shadowRefused(false)
     if (taken?.loaded.digest === digest) return 'unchanged'
-    taken = { loaded, inTime: new PolicyInTime(policy, now), atMs: now() }
+    taken = { loaded, inTime: new PolicyInTime(policy, now, loader.prepare), atMs: now() }
     instruments.shadowLoaded({ revision: policy.revision, teams: policy.teams.map(({ id }) => id) })
     log.info(
       { event: 'shadow-policies-replaced', revision: policy.revision, actor, warnings: diagnostics.length },
@@ -72,7 +73,7 @@ export async function openShadowPolicies(options: ShadowPoliciesOptions) {
     return ['the shadow set could not be loaded']
   }
 
-  const first = await readInOneState(watched)
+  const first = await readInOneState({ ...watched, read: loader.loadFirst })
   take(first.outcome, 'start')
 
   return {
@@ -94,6 +95,10 @@ export async function openShadowPolicies(options: ShadowPoliciesOptions) {
     watch(): void {
       watcher = watchFiles({ watched, signature: first.signature, take, isDeferred: () => false })
     },
-    close: (): void => watcher?.close(),
+    close(): void {
+      isClosed = true
+      loader.close()
+      watcher?.close()
+    },
   }
 }

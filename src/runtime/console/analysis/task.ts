@@ -1,7 +1,7 @@
 // What the thread for policies is asked. Types only; plain data.
 
 import type { Config } from '../../../config/load.ts'
-import type { PolicyText } from '../../../policy/loading/load.ts'
+import type { PolicyText } from '../../../policy/loading/read-directory.ts'
 import type { RecordedDecision } from '../../../policy/replay/recorded-decision.ts'
 
 export interface AnalysisTask {
