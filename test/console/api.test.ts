@@ -168,6 +168,11 @@ describe('POST /api/explain', () => {
       'POST',
     )
     expect(other).toMatchObject({ effect: 'deny', problem: 'not-granted' })
+    const strange = await expectDocumented<Explanation>(
+      await ask({ method: 'GET', path: sessions, as: { team: 'payments', issuer: 'https://other.test' } }),
+      'POST',
+    )
+    expect(strange).toMatchObject({ effect: 'deny', problem: 'token-rejected', reason: 'issuer-unknown' })
   })
 
   test.each([

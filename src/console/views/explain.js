@@ -41,20 +41,24 @@ function questionOf(query) {
         ]
   })
   const body = query.get('body') ?? ''
+  const claims = query.get('claims') ?? ''
   return {
     method: query.get('method') ?? 'GET',
     path: query.get('path') ?? '',
-    as: Object.fromEntries(said),
-    ...(body === '' ? {} : { body: bodyOf(body) }),
+    as: { ...Object.fromEntries(said), ...(claims === '' ? {} : { claims: jsonOf(claims, claimsAdvice) }) },
+    ...(body === '' ? {} : { body: jsonOf(body, bodyAdvice) }),
   }
 }
 
-/** @param {string} text */
-function bodyOf(text) {
+const bodyAdvice = 'The body is not JSON. Write it like {"prompt": "Fix the test"}.'
+const claimsAdvice = 'The claims are not JSON. Write them like {"department": "finance"}.'
+
+/** @param {string} text @param {string} advice */
+function jsonOf(text, advice) {
   try {
     return JSON.parse(text)
   } catch {
-    throw new Error('The body is not JSON. Write it like {"prompt": "Fix the test"}.')
+    throw new Error(advice)
   }
 }
 
@@ -89,6 +93,7 @@ export function Explain({ query }) {
       <label class="short">Method<select name="method">${methods.map((each) => html`<option selected=${each === (query.get('method') ?? 'GET')}>${each}</option>`)}</select></label>
       <label class="long">Path<input name="path" id="search" required defaultValue=${query.get('path') ?? ''} placeholder="/v3/organizations/org-payments/sessions" autocomplete="off" /></label>
       ${callerFields.map(([name = '', label]) => html`<label>${label}<input name=${name} defaultValue=${query.get(name) ?? ''} autocomplete="off" /></label>`)}
+      <label class="wide">Other claims of the token, as JSON<input name="claims" defaultValue=${query.get('claims') ?? ''} autocomplete="off" /></label>
       <label class="wide">Body, as JSON<textarea name="body" defaultValue=${query.get('body') ?? ''}></textarea></label>
       <button type="submit" class="main">Explain</button>
     </form>
