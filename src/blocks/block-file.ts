@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { fileProblem, Refused } from '../config/diagnostics.ts'
 import { errorCode, whyUnreadable } from '../config/values/file-errors.ts'
-import { replaceFile } from '../config/values/replace-file.ts'
+import { replaceFile } from '../config/values/writing.ts'
 import { readBlock, slotOf, type Block } from './block.ts'
 
 /** What the file says. `unsent`: blocks that were made while the store was away, by their slots. */

@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, normalize, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -12,6 +12,7 @@ import { policyFolderProblem } from '../config/checks.ts'
 import { fileProblem, formatDiagnostic, Refused, type Diagnostic } from '../config/diagnostics.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { errorCode } from '../config/values/file-errors.ts'
+import { makeFolder } from '../config/values/writing.ts'
 import type { Config } from '../config/load.ts'
 import type { PoliciesView } from '../admin/views.ts'
 import { loadPolicies, type LoadedPolicies, type LoadOptions } from '../policy/loading/load.ts'
@@ -238,7 +239,7 @@ async function unpacked(
     for (const { name, text } of files) {
       const file = normalize(join(directory, name))
       if (!file.startsWith(`${directory}/`)) throw new Error(`${shownAs}: "${name}" leads out of the folder`)
-      await mkdir(dirname(file), { recursive: true })
+      makeFolder(dirname(file))
       await writeFile(file, text)
     }
   } catch (error) {

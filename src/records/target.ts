@@ -1,9 +1,10 @@
 // Where lines go: `stdout`, `stderr` or the path of a file.
 
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from '../config/values/file-errors.ts'
+import { makeFolder } from '../config/values/writing.ts'
 
 /** A file by what it is and not by its name, so that a moved or replaced one is noticed. */
 export interface FileIdentity {
@@ -26,7 +27,7 @@ export function standardDescriptor(target: string): 1 | 2 | null {
 /** Opens a target for appending, with its folders. Throws the error of the file system. */
 export function openTarget(target: string): OpenTarget {
   const standard = standardDescriptor(target)
-  if (standard === null) createFolder(dirname(target))
+  if (standard === null) makeFolder(dirname(target))
   // Non-blocking matters for named pipes: without a reader, opening one would stop the whole process.
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
   const descriptor = standard ?? openSync(target, flags, 0o640)
@@ -34,18 +35,6 @@ export function openTarget(target: string): OpenTarget {
   if (standard !== null && (status.isFIFO() || status.isSocket())) neverWait(standard)
   const size = standard === null && status.isFile() ? status.size : null
   return { descriptor, place: { device: status.dev, inode: status.ino }, size }
-}
-
-/** Node's own recursion never ends below a place like /proc, which exists and takes no folders. */
-function createFolder(folder: string): void {
-  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return
-  if (dirname(folder) !== folder) createFolder(dirname(folder))
-  try {
-    mkdirSync(folder)
-  } catch (error) {
-    // Another worker was quicker.
-    if (statSync(folder, { throwIfNoEntry: false }) === undefined) throw error
-  }
 }
 
 /** Node makes a pipe or socket non-blocking when it wraps it in a stream; a slow reader must not stop the process. */

@@ -1,9 +1,10 @@
 // The folder in which sandboxes keep their keys and records, and say that they run, so that other commands find them.
 
-import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { chmod, mkdir } from 'node:fs/promises'
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmod } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeFolder } from '../config/values/writing.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -11,7 +12,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 export async function sandboxStateDirectory(env: Environment): Promise<string> {
   for (const place of placesIn(env)) {
     try {
-      await mkdir(place, { recursive: true, mode: 0o700 })
+      makeFolder(place, 0o700)
       await chmod(place, 0o700)
       return place
     } catch {
@@ -48,7 +49,7 @@ export interface RunningSandbox {
 /** Notes a sandbox of this process. Returns what removes the note. */
 export function noteSandbox(directory: string, { config, ...about }: Omit<RunningSandbox, 'pid'>): () => void {
   const folder = join(directory, 'running')
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   const file = join(folder, `${process.pid}-${about.startedAtMs}.json`)
   const note: RunningSandbox = { pid: process.pid, config: realpathSync(config), ...about }
   writeFileSync(file, JSON.stringify(note), { mode: 0o600 })

@@ -94,6 +94,17 @@ describe('with options', () => {
     for (const { message } of diagnostics) expect(message).toMatch(/^key ".*-runner": /)
   })
 
+  test.runIf(process.platform === 'linux')(
+    'a folder where no folder can be made is told, and the command ends',
+    async () => {
+      const { code, err } = await callCommand(['init', '/proc/no-such-place', '--yes'])
+      expect([code, err]).toEqual([
+        1,
+        'devin-gateway init: /proc/no-such-place/config/gateway.yaml cannot be written: there is no such folder\n',
+      ])
+    },
+  )
+
   test('what is only assumed is named as what remains, in both forms', async () => {
     const [people, machine] = await Promise.all(
       [[], ['--json']].map((more) =>

@@ -2,14 +2,15 @@
 // lock, because the system releases it when its process dies.
 
 import { createHash } from 'node:crypto'
-import { mkdir, unlink } from 'node:fs/promises'
+import { unlink } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'
+import { makeFolder } from '../../config/values/writing.ts'
 
 /** Takes the lock of a file and resolves with what gives it back. Rejects with `held`, a sentence, when another process holds it. */
 export async function lockJournal(file: string, held: string = countsTwice): Promise<() => Promise<void>> {
   const place = lockPlace(file)
-  await mkdir(dirname(file), { recursive: true })
+  makeFolder(dirname(file))
   const server = createServer((socket) => socket.on('error', () => {}).destroy())
   // A connection attempt shows that the lock is held, even when none can be accepted.
   server.on('error', () => {})

@@ -1,8 +1,9 @@
 // An append-only file of changes to the ledger that survives a crash at any point: entries that wait are written as one
 // frame and synced once, and the file is replaced by a snapshot when it has grown. The form is frames.ts's.
 
-import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises'
+import { open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '../../config/values/writing.ts'
 import { frameOf, readFrames } from './frames.ts'
 import { Ledger, type LedgerEntry, type Snapshot } from './ledger.ts'
 
@@ -75,7 +76,7 @@ export async function openJournal({ file, now, files = diskFiles, compactAboveBy
     writing = null
   }
 
-  await mkdir(dirname(file), { recursive: true })
+  makeFolder(dirname(file))
   const content = await files.read(file)
   const { ledger, tornBytes } = content === null ? { ledger: new Ledger(), tornBytes: 0 } : read(content)
   // Rewrites the file, so that it holds exactly what was read, whatever a crash or a failing disk has left.

@@ -1,10 +1,11 @@
 // `init`: writes a starting set (configuration, a team, keys, tests, CI) and says what remains to be done.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { counted } from '../../config/plural.ts'
 import { shellWord } from '../../policy/tools/shell-word.ts'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
+import { makeFolder } from '../../config/values/writing.ts'
 import { answerOptions, answersFor, choicesText, type Answers } from '../init/answers.ts'
 import { keyId, keyPermissions, keyVariable, schemaFiles, startingFiles, type StartingFile } from '../init/files.ts'
 import type { Command, Invocation } from '../invocation.ts'
@@ -97,12 +98,13 @@ async function write(directory: string, files: readonly ComparedFile[], force: b
     outcomes[state === 'same' ? 'unchanged' : isKept ? 'kept' : state === 'missing' ? 'written' : 'replaced'].push(path)
     if (state === 'same' || isKept) continue
     const file = join(directory, path)
-    await mkdir(dirname(file), { recursive: true })
+    try {
+      makeFolder(dirname(file))
       // A link that leads to nothing would have the file written wherever it says.
-      .then(() => writeFile(file, text, { flag: state === 'missing' ? 'wx' : 'w' }))
-      .catch((error: unknown) => {
-        throw new Error(`${file} cannot be written: ${whyUnreadable(error)}`, { cause: error })
-      })
+      await writeFile(file, text, { flag: state === 'missing' ? 'wx' : 'w' })
+    } catch (error) {
+      throw new Error(`${file} cannot be written: ${whyUnreadable(error, 'folder')}`, { cause: error })
+    }
   }
   return outcomes
 }

@@ -3,7 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
-import { replaceFile } from '../../config/values/replace-file.ts'
+import { replaceFile } from '../../config/values/writing.ts'
 import type { CreatedKey, KnownKey, Rotation, RotationNote, RotationPhase } from './rotation.ts'
 
 const form = 1

@@ -1,13 +1,14 @@
-// Replaces a small file whole: whatever happens meanwhile, it holds the old text or the new one.
+// Makes folders, and replaces small files whole: whatever happens meanwhile, one holds the old text or the new one.
 
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, unlink } from 'node:fs/promises'
-import path from 'node:path'
+import { mkdirSync, statSync } from 'node:fs'
+import { open, rename, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 /** Writes beside the file, waits for the disk, and renames. Creates the folder. Rejects with Node's own error, and leaves the old text then. */
 export async function replaceFile(file: string, text: string, mode: number): Promise<void> {
-  const folder = path.dirname(file)
-  await mkdir(folder, { recursive: true })
+  const folder = dirname(file)
+  makeFolder(folder)
   // Several processes may replace one file.
   const draft = `${file}.${randomBytes(6).toString('hex')}`
   try {
@@ -30,5 +31,21 @@ export async function replaceFile(file: string, text: string, mode: number): Pro
     await handle.sync()
   } finally {
     await handle.close()
+  }
+}
+
+/**
+ * Makes a folder and those above it; throws the error of the file system. Node's own recursion never ends below a place like /proc,
+ * which exists and takes no folders.
+ */
+export function makeFolder(folder: string, mode = 0o777): void {
+  const isThere = (): boolean => statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+  if (isThere()) return
+  if (dirname(folder) !== folder) makeFolder(dirname(folder), mode)
+  try {
+    mkdirSync(folder, mode)
+  } catch (error) {
+    // Another process was quicker.
+    if (!isThere()) throw error
   }
 }
