@@ -116,7 +116,7 @@ describe('drift', () => {
     [
       ['--fail-on', 'gone', 'x'],
       2,
-      'devin-gateway drift: unknown kind of change "gone" in --fail-on; there are new, changed, vanished',
+      'devin-gateway drift: unknown kind of change "gone" in --fail-on: there are new, changed, vanished',
     ],
     [['--fail-on', 'chnged', 'x'], 2, '"chnged" in --fail-on; did you mean "changed"?'],
     [['/no/such/file'], 1, 'devin-gateway drift: /no/such/file cannot be read: there is no such file'],

@@ -253,7 +253,7 @@ const endings: Readonly<Record<string, Ending>> = {
   'bytes that are no HTTP': {
     act: () => speak('rubbish\r\n\r\n', 'HTTP/1.1 400'),
     access: { outcome: 'refused', status: 400, problem: 'malformed-request', method: null, path: null },
-    decision: { effect: 'deny', reason: 'tls-on-plain-port' },
+    decision: { effect: 'deny', reason: 'unparsable' },
   },
   'bytes that are TLS, which the port does not speak': {
     act: () => speak('\u0016\u0003\u0001 hello\r\n\r\n', 'HTTP/1.1 400'),
