@@ -175,7 +175,8 @@ describeWithValkey('four instances', () => {
     expect((await instances.call(1, schemas)).headers.get('cache-status')).toMatch(/hit; ttl=3[56]\d\d/)
     const lines = (instances.processes[1]?.err ?? '').split('\n').filter((line) => line.includes('cache-standing'))
     const standings = lines.map((line) => (JSON.parse(line) as { standing: string }).standing)
-    expect([standings[0], standings[1], standings.at(-1)]).toEqual(['together', 'alone', 'together'])
+    // On a slow machine another instance may be late at any time.
+    expect([standings[0], standings.includes('alone'), standings.at(-1)]).toEqual(['together', true, 'together'])
   })
 
   test('a store that was started again, empty, lets nobody read an older value', async () => {
