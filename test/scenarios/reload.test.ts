@@ -784,7 +784,8 @@ describe('an audit log that cannot be written', () => {
     expect(await reload()).toMatchObject({ status: 409, result: 'deferred' })
     await rm(file, { recursive: true })
     await until(() => running.gateway.readiness().ready, 'the audit log')
-    expect(await reload()).toMatchObject({ result: 'replaced' })
+    // The watcher of the files may have been quicker.
+    expect(['replaced', 'unchanged']).toContain((await reload()).result)
     const lines = (await readFile(file, 'utf8')).trim().split('\n')
     expect(lines.map((line) => (JSON.parse(line) as AuditEntry).event)).toEqual([
       'started',
