@@ -2,7 +2,7 @@
 
 import { devinApi } from '../../src/catalogue/data.ts'
 import { compileCatalogue } from '../../src/catalogue/catalogue.ts'
-import type { Principal } from '../../src/identity/principal.ts'
+import { emptyPrincipal, type Principal } from '../../src/identity/principal.ts'
 import { compilePolicies } from '../../src/policy/compile/compile.ts'
 import { readPolicyFile, type PolicyDocument } from '../../src/policy/documents/document.ts'
 
@@ -37,17 +37,10 @@ export const { policy } = compilePolicies(
   catalogue,
 )
 export const caller: Principal = {
+  ...emptyPrincipal,
   subject: 'ada',
   issuer: 'https://sso.test',
-  email: null,
-  emailVerified: false,
   groups: ['engineers'],
-  groupsOmitted: false,
-  app: null,
-  actor: null,
-  priorActors: [],
-  claims: {},
-  expiresAtMs: Number.MAX_SAFE_INTEGER,
 }
 function read<Kind extends PolicyDocument['kind']>(
   name: string,

@@ -1,7 +1,6 @@
 // Where lines go: `stdout`, `stderr` or the path of a file.
 
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode } from '../config/values/file-errors.ts'
 import { makeFolder } from '../config/values/writing.ts'
@@ -87,14 +86,4 @@ export function endsWithLineFeed(path: string, size: number): boolean {
 /** True when both are known and are the same file. */
 export function isSameFile(a: FileIdentity | null, b: FileIdentity | null): boolean {
   return a !== null && b !== null && a.device === b.device && a.inode === b.inode
-}
-
-/** Makes the names in a folder survive a crash of the machine; not every file system can. */
-export async function syncFolder(path: string): Promise<void> {
-  try {
-    await using folder = await open(path, 'r')
-    await folder.sync()
-  } catch {
-    // What the files hold is synced; only their names are at stake.
-  }
 }

@@ -1,6 +1,9 @@
 // What very large and very wrong policies cost: bounds with their places, few lines for many mistakes, steps that are short, and
 // answers that are those of the plain algorithms.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatDiagnostic, readableDiagnostics, Refused, type Diagnostic } from '../../src/config/diagnostics.ts'
@@ -9,6 +12,7 @@ import { compileAllow } from '../../src/policy/compile/allow.ts'
 import { compileInSteps, type PolicyDocuments } from '../../src/policy/compile/compile.ts'
 import { readPolicyFile } from '../../src/policy/documents/document.ts'
 import { examinePolicies, type ExaminedPolicies } from '../../src/policy/loading/examine.ts'
+import { readPolicyDirectory } from '../../src/policy/loading/read-directory.ts'
 import { PolicyInTime } from '../../src/policy/model/policy-in-time.ts'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
 import { atOnce, type Steps } from '../../src/policy/model/steps.ts'
@@ -82,6 +86,21 @@ describe('bounds', () => {
       '1:26: at most 10000 organizations',
     ],
     [
+      'keys.yaml',
+      `keys:\n${lines(10_001, (index) => `- { id: k${index}, scope: organization, organization: o, permissions: [ViewOrgSessions], secret: { env: K } }\n`)}`,
+      '1:1: at most 10000 keys',
+    ],
+    [
+      'devin-users.yaml',
+      `devin_users:\n${lines(50_001, (index) => `- { email: u${index}@c.example, id: u${index} }\n`)}`,
+      '1:1: at most 50000 users',
+    ],
+    [
+      'guardrails.yaml',
+      `guardrails:\n${lines(1001, (index) => `- { id: g${index}, on: [org.sessions.create], teams: all, body: { max_acu_limit: { at_most: 1 } } }\n`)}`,
+      '1:1: at most 1000 guardrails',
+    ],
+    [
       'guardrails.yaml',
       `guardrails: [{ id: g, on: [org.sessions.create], teams: all, body: { prompt: { matches: "${'x'.repeat(1001)}" } } }]\n`,
       '1:89: a pattern is at most 1000 characters long',
@@ -93,6 +112,20 @@ describe('bounds', () => {
       expect.stringContaining(expected),
     ])
   })
+})
+
+test('a folder that is larger than all policies may be is refused, and the file named with which it is', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'gateway-test-large-'))
+  try {
+    const comment = '#'.repeat(4 * 1024 * 1024)
+    for (let index = 10; index < 28; index += 1) await writeFile(join(directory, `${index}.yaml`), comment)
+    const { diagnostics } = await readPolicyDirectory(directory)
+    expect(diagnostics.map(formatDiagnostic)).toContainEqual(
+      `${join(directory, '26.yaml')}: with this file the policies hold more than 67108864 characters`,
+    )
+  } finally {
+    await rm(directory, { recursive: true })
+  }
 })
 
 describe('many mistakes', () => {

@@ -5,7 +5,7 @@ import { devinApi } from '../../src/catalogue/data.ts'
 import type { Operation } from '../../src/catalogue/operation.ts'
 import { parseTarget } from '../../src/catalogue/target.ts'
 import { formatDiagnostic, hasErrors, sortDiagnostics, type Diagnostic } from '../../src/config/diagnostics.ts'
-import type { Principal } from '../../src/identity/principal.ts'
+import { emptyPrincipal, type Principal } from '../../src/identity/principal.ts'
 import type { KeyHandle } from '../../src/keys/key.ts'
 import { compilePolicies } from '../../src/policy/compile/compile.ts'
 import {
@@ -40,20 +40,7 @@ export function operationOf(id: string, from = catalogue): Operation {
 }
 
 export function principalOf(changes: Partial<Principal> = {}): Principal {
-  return {
-    subject: 'ada',
-    issuer: 'https://sso.test',
-    email: null,
-    emailVerified: true,
-    groups: [],
-    groupsOmitted: false,
-    app: null,
-    actor: null,
-    priorActors: [],
-    claims: {},
-    expiresAtMs: Number.MAX_SAFE_INTEGER,
-    ...changes,
-  }
+  return { ...emptyPrincipal, subject: 'ada', issuer: 'https://sso.test', emailVerified: true, ...changes }
 }
 
 /** An organization key of org-a without permissions, but for what is said. */

@@ -3,7 +3,7 @@
 
 import { open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { makeFolder } from '../../config/values/writing.ts'
+import { makeFolder, syncFolder } from '../../config/values/writing.ts'
 import { frameOf, readFrames } from './frames.ts'
 import { Ledger, type LedgerEntry, type Snapshot } from './ledger.ts'
 
@@ -149,14 +149,5 @@ const diskFiles: JournalFiles = {
     }
   },
   rename,
-  async syncFolder(path) {
-    // Windows cannot sync a folder, and its renames are durable.
-    if (process.platform === 'win32') return
-    const folder = await open(path, 'r')
-    try {
-      await folder.sync()
-    } finally {
-      await folder.close()
-    }
-  },
+  syncFolder,
 }

@@ -24,14 +24,15 @@ export async function replaceFile(file: string, text: string, mode: number): Pro
     await unlink(draft).catch(() => {})
     throw error
   }
+  await syncFolder(folder)
+}
+
+/** Makes the names in a folder survive a crash of the machine. Rejects with the error of the file system; not each can do it. */
+export async function syncFolder(folder: string): Promise<void> {
   // Windows cannot sync a folder, and its renames are durable.
   if (process.platform === 'win32') return
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await using handle = await open(folder, 'r')
+  await handle.sync()
 }
 
 /**

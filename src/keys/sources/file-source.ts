@@ -1,10 +1,10 @@
 // A secret in a file. A new value is written beside it and renamed, so that readers see the old one or the new one whole.
 
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
 import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
+import { syncFolder } from '../../config/values/writing.ts'
 import { mostBytes, SourceFault, withoutFinalBreak, type SecretSource, type SourceFaultKind } from './source.ts'
 
 /** The source for one file, given by its absolute path. */
@@ -77,7 +77,8 @@ async function replace(file: string, text: string, signal: AbortSignal): Promise
     await rm(beside, { force: true }).catch(() => {})
     throw error
   }
-  await syncFolder(path.dirname(target))
+  // Not every file system can, and the value is in its place.
+  await syncFolder(path.dirname(target)).catch(() => {})
 }
 
 interface Ownership {
@@ -95,13 +96,6 @@ async function giveOwner(handle: FileHandle, { uid, gid, mode }: Ownership): Pro
 
 async function endsWithBreak(file: string): Promise<boolean> {
   return (await readBounded(file))?.endsWith('\n') !== false
-}
-
-/** Makes the rename last through a power failure. Not every file system lets a folder be opened. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY).catch(() => null)
-  await handle?.sync().catch(() => {})
-  await handle?.close()
 }
 
 function faultOf(error: unknown, what: string): SourceFault {

@@ -1,10 +1,11 @@
 // The file under an audit log, compared before every write with how this process left it.
 
 import { closeSync, fstatSync } from 'node:fs'
+import { syncFolder } from '../../config/values/writing.ts'
 import { dirname } from 'node:path'
 import type { ChainHead } from './chain.ts'
 import { headFileOf, readHead, writeHead } from './head-file.ts'
-import { isSameFile, openTarget, standardDescriptor, statOf, syncFolder, type OpenTarget } from '../target.ts'
+import { isSameFile, openTarget, standardDescriptor, statOf, type OpenTarget } from '../target.ts'
 import { emptyTail, readAuditTail, type AuditTail } from './audit-tail.ts'
 
 type FileState = Omit<OpenTarget, 'descriptor'>
@@ -52,7 +53,11 @@ export class AuditFile {
     this.#reportLoss(now)
     void this.release()
     const { descriptor, ...state } = openTarget(target)
-    this.#file = { descriptor, synced: state.size === 0 ? syncFolder(dirname(target)) : Promise.resolve() }
+    // Not every file system can; what the file holds is synced with each entry.
+    this.#file = {
+      descriptor,
+      synced: state.size === 0 ? syncFolder(dirname(target)).catch(() => {}) : Promise.resolve(),
+    }
     if (!this.#isAsLeft(state)) this.#goOnIn(state)
     return descriptor
   }

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip, createZstdCompress } from 'node:zlib'
 import { codeInWords, codeOrText } from '../../config/values/file-errors.ts'
-import { syncFolder } from '../target.ts'
+import { syncFolder } from '../../config/values/writing.ts'
 
 export interface ArchiveOptions {
   /** The file that is written; rotated ones stand beside it. */
@@ -79,7 +79,8 @@ export function createArchive(options: ArchiveOptions) {
       if (!stopping.signal.aborted) throw error
       return
     }
-    await syncFolder(folder)
+    // Not every file system can; what the file holds is on the disk.
+    await syncFolder(folder).catch(() => {})
     await rm(file)
   }
 
