@@ -15,7 +15,7 @@ import { examinePolicies, type ExaminedPolicies } from '../../src/policy/loading
 import { readPolicyDirectory } from '../../src/policy/loading/read-directory.ts'
 import { PolicyInTime } from '../../src/policy/model/policy-in-time.ts'
 import type { PolicySet } from '../../src/policy/model/policy-set.ts'
-import { atOnce, type Steps } from '../../src/policy/model/steps.ts'
+import { atOnce, inTurns, type Steps } from '../../src/policy/model/steps.ts'
 import { portionsOf, Received } from '../../src/runtime/policies/portions.ts'
 import { catalogue, principalOf, type PolicyFiles } from '../support/policies.ts'
 
@@ -175,6 +175,29 @@ function stepsOf(steps: Steps<unknown>): number {
   while (steps.next().done !== true) count += 1
   return count
 }
+
+describe('steps in turns', () => {
+  test('let others have theirs', async () => {
+    let others = false
+    setImmediate(() => (others = true))
+    function* steps(): Steps<boolean> {
+      for (let step = 0; step < 10_000_000 && !others; step += 1) yield
+      return others
+    }
+    expect(await inTurns(steps())).toBe(true)
+  })
+
+  test('end when they are given up', async () => {
+    const given = new AbortController()
+    function* steps(): Steps<void> {
+      for (;;) {
+        given.abort()
+        yield
+      }
+    }
+    await expect(inTurns(steps(), given.signal)).rejects.toThrow('aborted')
+  })
+})
 
 describe('compiling in steps', () => {
   const documentsOf = (text: string): PolicyDocuments => {

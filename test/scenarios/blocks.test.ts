@@ -205,8 +205,8 @@ cache: { at_most: 0s }
   })
 
   test('is blocked by what was said once, in JSON that cannot be read differently', async () => {
-    const asked = async (body: string, query = ''): Promise<string> => {
-      const response = await fetch(`${gateway.adminUrl}/api/blocks${query}`, {
+    const asked = async (body: string, query = '', route = 'blocks'): Promise<string> => {
+      const response = await fetch(`${gateway.adminUrl}/api/${route}${query}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body,
@@ -220,6 +220,9 @@ cache: { at_most: 0s }
     expect(await asked('["app"]')).toContain('the body is no object in JSON')
     expect(await asked(`{"kind":"app",${rest}}`, '?value=somebody-else')).toContain('value: say it once')
     expect((await blocksOf(gateway)).map(({ kind }) => kind)).not.toContain('app')
+    // Rotations are asked for in the same way.
+    expect(await asked('{"key":"a","key":"payments-runner"}', '', 'rotations')).toContain('the body cannot be read: ')
+    expect(await asked('{"key":"payments-runner"}', '?key=other', 'rotations')).toContain('key: say it once')
     // An empty name would drop nothing and say that all is well.
     for (const query of ['?organization=', '?resource=', ''])
       expect((await fetch(`${gateway.adminUrl}/api/purge${query}`, { method: 'POST' })).status, query).toBe(400)

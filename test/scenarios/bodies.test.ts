@@ -409,9 +409,9 @@ describe('a body that the policy does not look into', () => {
 
 describe('a body that is too large', () => {
   test.each([
-    ['judged and declared', sessions, 11_000],
-    ['streamed and declared', `${sessions}/devin-1/tags`, 300_000],
-  ])('%s is refused before it is read', async (_name, target, length) => {
+    ['judged and declared', sessions, 11_000, 'bodies.max_judged_size'],
+    ['streamed and declared', `${sessions}/devin-1/tags`, 300_000, 'bodies.max_size'],
+  ])('%s is refused before it is read', async (_name, target, length, setting) => {
     const sides = await watch(running, async () => {
       const socket = await openSocket(running.port)
       let text = ''
@@ -424,6 +424,7 @@ describe('a body that is too large', () => {
     })
     const { answer, seen, access } = ofAnswer(sides)
     expect([answer.status, kindOf(answer), answer.fields['connection']]).toEqual([413, 'body-too-large', 'close'])
+    expect(answer.body).toContain(`ask the operator to raise ${setting}.`)
     expect(seen).toEqual([])
     expect(access).toHaveLength(1)
   })
