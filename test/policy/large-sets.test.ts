@@ -178,11 +178,11 @@ function stepsOf(steps: Steps<unknown>): number {
 
 describe('steps in turns', () => {
   test('let others have theirs', async () => {
-    let others = false
-    setImmediate(() => (others = true))
+    const others = { had: false }
+    setImmediate(() => (others.had = true))
     function* steps(): Steps<boolean> {
-      for (let step = 0; step < 10_000_000 && !others; step += 1) yield
-      return others
+      for (let step = 0; step < 10_000_000 && !others.had; step += 1) yield
+      return others.had
     }
     expect(await inTurns(steps())).toBe(true)
   })
