@@ -12,7 +12,7 @@ import { createLog } from '../../src/records/log.ts'
 import { startGateway, type Gateway } from '../../src/runtime.ts'
 import { createAuthority, endingIn, longAgo, someDay } from '../support/certificates.ts'
 import { callCommand, runCommand } from '../support/command.ts'
-import { freePorts } from '../support/free-ports.ts'
+import { freePort, freePorts } from '../support/free-ports.ts'
 import { startIssuer, type Issuer } from '../support/issuer.ts'
 import { createSite, type Site, type SiteOptions } from '../support/site.ts'
 import { until, usualKeys, usualPolicies } from '../support/start-gateway.ts'
@@ -241,7 +241,7 @@ describe('a healthy installation', () => {
 
 test('a gateway that does not run is an error, and before the first start its ports have to be free', async () => {
   const taken = await listening(createTcpServer())
-  const [free = 0] = await freePorts(1)
+  const free = await freePort()
   const site = await siteOf({ listen: `{ gateway: "127.0.0.1:${free}", admin: "127.0.0.1:${taken}" }` })
   const running = await doctor(['--config', site.configFile, '--timeout', '300ms'])
   expect(running.errors).toEqual(expect.arrayContaining(['gateway.answers', 'gateway.callers']))
@@ -255,7 +255,7 @@ describe('servers that fail', () => {
   test('are told apart, all in one run, and one that never answers holds up none', async () => {
     const silent = createTcpServer()
     const dead = await listening(silent)
-    const [closed = 0] = await freePorts(1)
+    const closed = await freePort()
     const [late, liar, other] = await Promise.all([startIssuer(), startIssuer(), startIssuer({ algorithm: 'ES384' })])
     onTestFinished(async () => void (await Promise.all([late, liar, other].map((each) => each.stop()))))
     late.hang()
@@ -586,14 +586,15 @@ describe('the machine', () => {
 
   test('a port that two listeners want is no port of another program, and a stray link is no matter of rights', async () => {
     const site = await siteOf()
+    const port = await freePort()
     const written = await readFile(site.configFile, 'utf8')
     const listen = /listen:.*/.exec(written)?.[0] ?? ''
     await writeFile(
       site.configFile,
-      written.replace(listen, 'listen: { gateway: "127.0.0.1:47123", admin: "127.0.0.1:47123" }'),
+      written.replace(listen, `listen: { gateway: "127.0.0.1:${port}", admin: "127.0.0.1:${port}" }`),
     )
     const ports = await doctor(['--config', site.configFile, '--before-start'])
-    expect(ports.texts('configuration.file').join()).toContain('47123')
+    expect(ports.texts('configuration.file').join()).toContain(String(port))
     expect(ports.texts('gateway.port')).toEqual([])
     await symlink('/nowhere', join(site.directory, 'policies', 'old.yaml'))
     const { texts } = await doctor(['--config', site.configFile, '--before-start'])
@@ -635,7 +636,7 @@ describe('the machine', () => {
   })
 
   test('variables that weaken the process are told, and a proxy where something is not reached', async () => {
-    const [closed = 0] = await freePorts(1)
+    const closed = await freePort()
     const site = await siteOf({ upstream: `http://127.0.0.1:${closed}` })
     const env = {
       ...usualKeys,
@@ -704,7 +705,7 @@ describe('a broken configuration', () => {
   })
 
   test('that names missing files is told what a start would refuse, and the rest is examined', async () => {
-    const [closed = 0] = await freePorts(1)
+    const closed = await freePort()
     const site = await siteOf({
       listen: '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: none.pem, key: none.key } }',
       config: `store: { nodes: "valkey://127.0.0.1:${closed}", secret: { file: none.secret } }`,

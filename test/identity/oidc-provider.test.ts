@@ -6,6 +6,7 @@ import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Provider } from 'oidc-provider'
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { TokenVerifier } from '../../src/identity/token-verifier.ts'
+import { freePort } from '../support/free-ports.ts'
 import { createJwtProvider } from '../support/jwt-provider.ts'
 import { createClock, outcomeOf, problemOf, settingsOf, verifierForTest } from './support.ts'
 
@@ -43,7 +44,8 @@ async function startProvider(): Promise<OpenIdProvider> {
     void handle(request, response)
   })
   const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
-  await listen(0)
+  // It stops and comes back at its port, which nobody may take in the meantime.
+  await listen(await freePort())
   // A server that listens on TCP has an AddressInfo.
   const { port } = server.address() as AddressInfo
   const issuer = `http://127.0.0.1:${port}`

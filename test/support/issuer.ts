@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose'
+import { freePort } from './free-ports.ts'
 
 export interface IssuerOptions {
   /** 0, the default, takes any free port. */
@@ -88,7 +89,8 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
         resolve()
       })
     })
-  await listen(options.port ?? 0)
+  // It can stop and come back at its port, which nobody may take in the meantime.
+  await listen(options.port ?? (await freePort()))
   // A server that listens on TCP has an AddressInfo.
   const { port } = server.address() as AddressInfo
   const issuer = `http://127.0.0.1:${port}`

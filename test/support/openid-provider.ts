@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Provider } from 'oidc-provider'
+import { freePort } from './free-ports.ts'
 import { createJwtProvider } from './jwt-provider.ts'
 
 export interface OpenIdProvider {
@@ -37,7 +38,8 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
     if (handle !== null) void handle(request, response)
   })
   const listen = (port: number) => new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
-  await listen(0)
+  // It can stop and come back at its port, which nobody may take in the meantime.
+  await listen(await freePort())
   // A server that listens on TCP has an AddressInfo.
   const { port } = server.address() as AddressInfo
   const issuer = `http://127.0.0.1:${port}`

@@ -60,7 +60,7 @@ export interface StoreServerOptions {
 }
 
 export async function startStoreServer(options: StoreServerOptions = {}): Promise<StoreServer> {
-  const port = await freeNodePort()
+  const port = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'gateway-store-'))
   let child: ChildProcess
 
@@ -206,10 +206,4 @@ function opens(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
-}
-
-/** A node of a cluster also listens 10,000 ports above. */
-async function freeNodePort(): Promise<number> {
-  const port = await freePort()
-  return port < 55_000 ? port : await freeNodePort()
 }
