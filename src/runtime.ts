@@ -18,7 +18,7 @@ import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { openRotations } from './runtime/keys/rotations.ts'
 import { listenerOf } from './runtime/listener.ts'
-import { createOperators } from './runtime/operators.ts'
+import { createOperators } from './runtime/operators/operators.ts'
 import { watchOverload } from './runtime/overload.ts'
 import { openSharedState } from './runtime/shared-state.ts'
 import { openUpstream } from './runtime/upstream.ts'
@@ -122,9 +122,9 @@ export async function startGateway(options: GatewayOptions) {
   const lifecycle = { draining: false }
   const rotations = openRotations(core, ownCalls, upstream, app, store)
   const access = options.access ?? openAccess({ ...core, env: options.env })
-  const operators = createOperators(
+  const operators = createOperators({
     core,
-    shared,
+    shares: shared,
     upstream,
     app,
     certificates,
@@ -135,7 +135,7 @@ export async function startGateway(options: GatewayOptions) {
     copies,
     rotations,
     lifecycle,
-  )
+  })
   const { admin, health, readiness, reload } = operators
   blocks.cutBy(app.refuse)
 

@@ -67,13 +67,15 @@ export interface AdminParts extends HealthParts {
     actor: string,
   ) => Promise<Purged>
   /** Reloads policies, secrets and certificate now. `certificate`: `read` again, or the one before was `kept`; absent when there is none. */
-  readonly reload: (actor: string) => Promise<{
-    result: string
-    certificate?: 'read' | 'kept'
-    /** Absent where there is no shadow set. A refused one does not make the reload fail. */
-    shadow?: { result: string; diagnostics: readonly string[] }
-    diagnostics: readonly string[]
-  }>
+  readonly reload: (actor: string) => Promise<ReloadAnswer>
+}
+
+export interface ReloadAnswer {
+  readonly result: string
+  readonly certificate?: 'read' | 'kept'
+  /** Absent where there is no shadow set. A refused one does not make the reload fail. */
+  readonly shadow?: { readonly result: string; readonly diagnostics: readonly string[] }
+  readonly diagnostics: readonly string[]
 }
 
 /** Builds the listener; nothing is bound before `listen`. */

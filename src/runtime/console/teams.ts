@@ -9,7 +9,7 @@ import type { PolicySet, Team } from '../../policy/model/policy-set.ts'
 import type { ConsoleOptions } from './console-options.ts'
 import type { BudgetKeeper, KeptBudgets } from './kept-budgets.ts'
 import { refusalsOf } from './moment/now.ts'
-import { minuteOf } from '../notes.ts'
+import { minuteOf } from '../operators/notes.ts'
 import { createTeamLimits } from './team-limits.ts'
 
 export function createTeams({ core, shares, blocks }: ConsoleOptions, budgets: BudgetKeeper) {

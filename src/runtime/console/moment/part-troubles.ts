@@ -9,7 +9,7 @@ import type { CheckpointsStatus } from '../../../records/checkpoints/checkpoints
 import type { StreamHealth } from '../../../records/sinks.ts'
 import type { RefusedChange } from '../../live-policies.ts'
 import type { Team } from '../../../policy/model/policy-set.ts'
-import { clockNote, spanOf } from '../../notes.ts'
+import { clockNote, spanOf } from '../../operators/notes.ts'
 import type { FoundTrouble } from './troubles.ts'
 
 export function issuerTroubles(

@@ -8,7 +8,7 @@ import type { StoreStatus } from '../../../store/store.ts'
 import type { MembershipState } from '../../../store/membership/types.ts'
 import { safeText } from '../../../records/safe-text.ts'
 import { groupNote } from '../../../cache/shared/group-view.ts'
-import { minuteOf } from '../../notes.ts'
+import { minuteOf } from '../../operators/notes.ts'
 import { contactOf, sentence } from './part-troubles.ts'
 import type { FoundTrouble } from './troubles.ts'
 

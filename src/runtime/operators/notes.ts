@@ -1,9 +1,10 @@
 // What `/readyz` says of policies, keys and issuers: notes, and the one reason that takes the instance out of service.
 
-import type { IssuerConfig } from '../config/issuer-schema.ts'
-import type { IssuerStatus } from '../identity/signing-keys/signing-keys.ts'
-import type { KeyStatus } from '../keys/keyring.ts'
-import type { RefusedChange } from './live-policies.ts'
+import type { IssuerConfig } from '../../config/issuer-schema.ts'
+import type { IssuerStatus } from '../../identity/signing-keys/signing-keys.ts'
+import type { KeyStatus } from '../../keys/keyring.ts'
+import { refusedAt, type OverloadLevel } from '../../gateway/load/overload.ts'
+import type { RefusedChange } from '../live-policies.ts'
 
 /** That the policy files and the policies in force differ, and the first reason. */
 export function refusalNote({ result, diagnostics }: RefusedChange): string {
@@ -63,4 +64,12 @@ export function spanOf(ms: number): string {
 /** A time of ISO 8601 as people read it, to the minute. */
 export function minuteOf(time: string): string {
   return `${time.slice(0, 16).replace('T', ' ')} UTC`
+}
+
+/** That requests are refused because the instance has more to do than it can. Null where none is. */
+export function overloadNote(level: OverloadLevel): string | null {
+  if (level === 0) return null
+  const { beyondShare, withinShare } = refusedAt(level)
+  const others = withinShare.length === 0 ? 'none' : withinShare.join(', ')
+  return `the event loop lags; requests are refused of teams that make more than their share of the load (priority ${beyondShare.join(', ')}) and of other teams (priority ${others})`
 }
