@@ -229,6 +229,26 @@ test('unused: a right that is left without a key is named, and the key that rota
   expect(err).toContain(`note: 1 right would be left that no key serves (503): ${unserved}. `)
 })
 
+test('unused: a key that becomes smaller, and then serves what another key served, is named', async () => {
+  const folder = await repository({
+    'teams/payments.yaml': payments.replace('grants:', 'grants:\n  - { id: all, allow: [ent.sessions.list] }'),
+    'keys.yaml': `keys:
+  - { id: one, scope: enterprise, serves_organizations: [org-payments], permissions: [ViewOrgSessions, ManageOrgSessions, ManageOrgPlaybooks], secret: { env: ONE } }
+  - { id: all, scope: enterprise, serves_organizations: [org-payments], permissions: [ViewAccountSessions, ManageAccountPlaybooks, ViewAccountMetrics, ManageEnterpriseSettings], secret: { env: ALL } }
+`,
+    'payments.test.yaml': `- as: { groups: [sso-payments-eng] }
+  cases:
+    - { do: 'GET /v3/enterprise/sessions?org_ids=org-payments', expect: allow }
+`,
+  })
+  const { out } = await asked(folder, 'suggest', '--log', log, '--unused', '30d', '--json')
+  const found = JSON.parse(out) as { readonly changes: readonly string[]; readonly other_keys: unknown }
+  expect(found.changes).toContain('permission ManageEnterpriseSettings of key all')
+  expect(found.other_keys).toEqual([{ before: 'one', after: 'all', count: 4 }])
+  const { err } = await asked(folder, 'suggest', '--log', log, '--unused', '30d')
+  expect(err).toContain('note: another key would serve what was seen: all in place of one for 4 decisions\n')
+})
+
 test('of a log that ended long ago: that newer rights look unused is said', async () => {
   const folder = await repository()
   const old = join(folder, 'old.ndjson')

@@ -125,12 +125,32 @@ function isAllowed({ decision, key, needsBody, needsDevinUser }: Evaluation): bo
 
 /** How many of the requests another set denies. */
 export function deniedUnder(policy: PolicySet, seen: readonly SeenRequest[]): number {
-  return seen.reduce((sum, { principal, operation, target, body, devinUser, count }) => {
-    const first = evaluate(policy, principal, operation, target, body)
-    const found =
-      first.needsDevinUser === null ? first : evaluate(policy, principal, operation, target, body, devinUser)
-    return isAllowed(found) ? sum : sum + count
-  }, 0)
+  return seen.reduce((sum, request) => (isAllowed(evaluatedUnder(policy, request)) ? sum : sum + request.count), 0)
+}
+
+/** Requests that another set serves with another key. */
+export interface OtherKey {
+  readonly before: string
+  readonly after: string
+  /** Recorded decisions. */
+  readonly count: number
+}
+
+export function otherKeysUnder(policy: PolicySet, seen: readonly SeenRequest[]): readonly OtherKey[] {
+  const found = new Map<string, OtherKey>()
+  for (const request of seen) {
+    const before = request.evaluation.key?.key.id
+    const after = evaluatedUnder(policy, request).key?.key.id
+    if (request.count === 0 || before === undefined || after === undefined || before === after) continue
+    const pair = JSON.stringify([before, after])
+    found.set(pair, { before, after, count: (found.get(pair)?.count ?? 0) + request.count })
+  }
+  return [...found.values()]
+}
+
+function evaluatedUnder(policy: PolicySet, { principal, operation, target, body, devinUser }: SeenRequest): Evaluation {
+  const first = evaluate(policy, principal, operation, target, body)
+  return first.needsDevinUser === null ? first : evaluate(policy, principal, operation, target, body, devinUser)
 }
 
 /** Which entries and conditions of the caller's teams hold for it. */

@@ -3,7 +3,6 @@
 import { realpath } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { unknownName } from '../../callers/known.ts'
-import { counted, plural } from '../../../config/plural.ts'
 import { loadCatalogue } from '../../../catalogue/load.ts'
 import { Refused } from '../../../config/diagnostics.ts'
 import { loadPolicies, type LoadedPolicies } from '../../../policy/loading/load.ts'
@@ -11,17 +10,18 @@ import type { PolicyText } from '../../../policy/loading/read-directory.ts'
 import type { PolicySet, Team } from '../../../policy/model/policy-set.ts'
 import { changedTexts, patchOf, tightenedTeam, withoutUnused, type TextOf } from '../../../policy/suggestion/changes.ts'
 import { provenChanges, type Trial } from '../../../policy/suggestion/proof.ts'
-import { deniedUnder, SeenRequests } from '../../../policy/suggestion/seen-requests.ts'
+import { deniedUnder, otherKeysUnder, SeenRequests } from '../../../policy/suggestion/seen-requests.ts'
 import { policyUseOf } from '../../../policy/suggestion/use.ts'
 import { unservedRights } from '../../../policy/warnings/coverage.ts'
 import { Problem } from '../../../problems.ts'
 import { checkedBodyOf } from '../../../policy/decision/checked-body.ts'
 import { principalFrom } from '../../../policy/tools/suite.ts'
-import type { Command } from '../../invocation.ts'
+import type { Command, Invocation } from '../../invocation.ts'
 import { readDecisions } from '../../logs/decisions.ts'
 import { isElsewhere } from '../../policy-source.ts'
 import { configOption, readRunningConfig } from '../../setup.ts'
 import { UsageError } from '../../usage.ts'
+import { suggestionNotes, suggestionView, type Suggestion, type UnusedFor } from './suggestion-report.ts'
 
 export const suggestCommand: Command = {
   usage: 'suggest --log FILE… (--team T | --unused 30d) [--policies DIR] [--config F]',
@@ -42,17 +42,7 @@ export const suggestCommand: Command = {
     },
   },
   async run(invocation) {
-    const name = invocation.option('team')
-    const unused = invocation.option('unused')
-    if (name === null && unused === null) throw new UsageError('say what to look for: --team T, or --unused 30d')
-    if (name !== null && unused !== null)
-      throw new UsageError('--team and --unused look for different things: run suggest once for each')
-    const folder = invocation.option('policies')
-    if (folder !== null && isElsewhere(folder))
-      throw new UsageError(`--policies takes a directory here, not ${folder}: a patch changes files`)
-    if (invocation.list('log').length === 0)
-      throw new UsageError('say which decisions: --log decisions.ndjson, or --log - for standard input')
-    const periodMs = unused === null ? null : periodOf(unused)
+    const { name, unused, folder } = askedFor(invocation)
     const { config } = await readRunningConfig(invocation)
     const { catalogue } = await loadCatalogue(config.catalogue)
     const directory = resolve(folder ?? config.policiesDirectory)
@@ -68,12 +58,11 @@ export const suggestCommand: Command = {
     const { policy } = loaded
     const team = name === null ? null : teamOf(policy, name)
     const requests = new SeenRequests(policy)
-    const logs = [...invocation.list('log'), ...invocation.positionals]
-    const read = await readDecisions(logs, invocation.err, {
+    const read = await readDecisions([...invocation.list('log'), ...invocation.positionals], invocation.err, {
       repeated: (content, time) => requests.repeated(content, time),
       decision: (record, content) => requests.add(record, content),
     })
-    const since = periodMs === null ? '' : new Date(Date.parse(read.last) - periodMs).toISOString()
+    const since = unused === null ? '' : new Date(Date.parse(read.last) - unused.ms).toISOString()
     const ofTeam = requests.all.filter(
       ({ evaluation, lastSeen }) => lastSeen >= since && (team === null || evaluation.decision.team === team),
     )
@@ -81,98 +70,79 @@ export const suggestCommand: Command = {
       throw new Error(
         `no recorded decision was allowed${team === null ? '' : ` by team ${team.id}`}: nothing can be drawn from this log`,
       )
-    for (const { principal, test, devinUser } of requestsOfTests(loaded)) {
-      const [method = '', address = ''] = test.do.split(/ +/)
-      const body = test.body === undefined ? null : checkedBodyOf(test.body)
-      try {
-        requests.require(principal, method, address, body, devinUser)
-      } catch (error) {
-        // Tests may speak of paths that are refused.
-        if (!(error instanceof Problem)) throw error
-      }
-    }
+    requireTests(requests, loaded)
     const seen = requests.all.filter(({ lastSeen }) => lastSeen >= since)
     const textOf = textsOf(directory, loaded)
     const use = policyUseOf(policy, seen)
     const wanted = team === null ? withoutUnused(policy, use, textOf) : tightenedTeam(policy, team, use, textOf)
-    const filesWith = (texts: ReadonlyMap<string, string>): readonly PolicyText[] =>
-      loaded.files.map(({ name: file, text }) => ({ name: file, text: texts.get(join(directory, file)) ?? text }))
+    const loadWith = (texts: ReadonlyMap<string, string>): Promise<LoadedPolicies> =>
+      load(loaded.files.map(({ name: file, text }) => ({ name: file, text: texts.get(join(directory, file)) ?? text })))
     const trial: Trial = async (texts) => {
       try {
-        const { policy: after } = await load(filesWith(texts))
-        return deniedUnder(after, seen)
+        return deniedUnder((await loadWith(texts)).policy, seen)
       } catch (error) {
         if (error instanceof Refused) return null
         throw error
       }
     }
     const proven = await provenChanges(policy, wanted, team, textOf, trial)
-    const patch = patchOf(proven.changes, textOf, await namesFor(directory))
-    const unserved = await leftUnserved(policy, load(filesWith(changedTexts(proven.changes, textOf))))
-    const replayed = ofTeam.reduce((sum, { count }) => sum + count, 0)
-    const proof = { replayed, denied: 0, minimal: true }
-    const age = (Date.now() - Date.parse(read.last)) / dayMs
-    const covers = (Date.parse(read.last) - Date.parse(read.first)) / dayMs
-    const notes = [
-      ...proven.changes.map(({ what }) => `- ${what}`),
-      ...proven.kept.map(
-        (what) => `kept, because a policy test, an invariant or the rest of the set needs it: ${what}`,
-      ),
-      ...(proven.changes.length === 0 ? ['nothing can be taken away'] : []),
-      ...(read.gaps.length === 0
-        ? []
-        : [
-            `note: the log has ${counted(read.gaps.length, 'gap')}, and what ${plural(read.gaps.length, 'it', 'they')} held is not covered`,
-          ]),
-      ...(requests.left === 0
-        ? []
-        : [
-            `note: ${counted(requests.left, 'decision was', 'decisions were')} allowed then and ${plural(requests.left, 'is', 'are')} not under these policies, or cannot be decided again; ${plural(requests.left, 'it is', 'they are')} not covered`,
-          ]),
-      ...(periodMs !== null && covers * dayMs < periodMs
-        ? [`note: the log covers ${covers.toFixed(1)} days, which is less than ${unused ?? ''}`]
-        : []),
-      ...(age < mostAge
-        ? []
-        : [
-            `note: the log ends ${counted(Math.floor(age), 'day')} ago: what was used or added since then looks unused here`,
-          ]),
-      ...(unserved.length === 0
-        ? []
-        : [
-            `note: ${counted(unserved.length, 'right')} would be left that no key serves (503): ${unserved.slice(0, mostNamed).join('; ')}${unserved.length > mostNamed ? `; and ${unserved.length - mostNamed} more` : ''}. Take the grant away as well, or keep the permission`,
-          ]),
-      `proof: ${counted(replayed, 'decision')} replayed, 0 denied that were allowed; ${team === null ? 'every grant that is left was used, is needed by a test or an invariant, or is in mode shadow or off' : 'no proposed grant can be dropped'}`,
-    ]
-    if (invocation.json)
-      invocation.print(
-        JSON.stringify({
-          patch,
-          grants: proven.grants,
-          proof,
-          changes: proven.changes.map(({ what }) => what),
-          kept: proven.kept,
-          unserved,
-        }),
-      )
+    const { policy: after } = await loadWith(changedTexts(proven.changes, textOf))
+    const suggestion: Suggestion = {
+      proven,
+      patch: patchOf(proven.changes, textOf, await namesFor(directory)),
+      unserved: leftUnserved(policy, after),
+      otherKeys: otherKeysUnder(after, seen),
+      replayed: ofTeam.reduce((sum, { count }) => sum + count, 0),
+      left: requests.left,
+      ofTeam: team !== null,
+      log: read,
+      unused,
+    }
+    if (invocation.json) invocation.print(JSON.stringify(suggestionView(suggestion)))
     else {
-      if (patch !== '') invocation.out.write(patch)
-      for (const note of notes) invocation.tell(note)
+      if (suggestion.patch !== '') invocation.out.write(suggestion.patch)
+      for (const note of suggestionNotes(suggestion, Date.now())) invocation.tell(note)
     }
     return 0
   },
 }
 
-/** Rights that a key served before, and none does after. */
-async function leftUnserved(before: PolicySet, after: Promise<LoadedPolicies>): Promise<readonly string[]> {
-  const known = unservedRights(before)
-  return [...unservedRights((await after).policy)].filter((each) => !known.has(each))
+/** One of `name`, a team's, and `unused` is null. */
+function askedFor(invocation: Invocation): { name: string | null; unused: UnusedFor | null; folder: string | null } {
+  const name = invocation.option('team')
+  const unused = invocation.option('unused')
+  if (name === null && unused === null) throw new UsageError('say what to look for: --team T, or --unused 30d')
+  if (name !== null && unused !== null)
+    throw new UsageError('--team and --unused look for different things: run suggest once for each')
+  const folder = invocation.option('policies')
+  if (folder !== null && isElsewhere(folder))
+    throw new UsageError(`--policies takes a directory here, not ${folder}: a patch changes files`)
+  if (invocation.list('log').length === 0)
+    throw new UsageError('say which decisions: --log decisions.ndjson, or --log - for standard input')
+  return { name, unused: unused === null ? null : { text: unused, ms: periodOf(unused) }, folder }
 }
 
-const mostNamed = 4
+/** What policy tests ask for counts as used. */
+function requireTests(requests: SeenRequests, loaded: LoadedPolicies): void {
+  for (const { principal, test, devinUser } of requestsOfTests(loaded)) {
+    const [method = '', address = ''] = test.do.split(/ +/)
+    const body = test.body === undefined ? null : checkedBodyOf(test.body)
+    try {
+      requests.require(principal, method, address, body, devinUser)
+    } catch (error) {
+      // Tests may speak of paths that are refused.
+      if (!(error instanceof Problem)) throw error
+    }
+  }
+}
+
+/** Rights that a key served before, and none does after. */
+function leftUnserved(before: PolicySet, after: PolicySet): readonly string[] {
+  const known = unservedRights(before)
+  return [...unservedRights(after)].filter((each) => !known.has(each))
+}
+
 const dayMs = 86_400_000
-/** In days: a log that is read where it is written ends today. */
-const mostAge = 2
 
 function periodOf(text: string): number {
   const found = /^([1-9]\d{0,4})([hdw])$/.exec(text)
