@@ -2,7 +2,6 @@
 
 import { setTimeout } from 'node:timers/promises'
 import { prepareConsole } from './admin/console/pages.ts'
-import { errorCode } from './config/values/file-errors.ts'
 import { createGatewayApp } from './gateway/app.ts'
 import { createDevinUsers } from './gateway/devin-users.ts'
 import { createRecorder } from './gateway/recording/recorder.ts'
@@ -17,6 +16,7 @@ import { openCopies } from './runtime/keys/copies.ts'
 import { openIdentities } from './runtime/keys/identities.ts'
 import { createCore, type GatewayOptions } from './runtime/core.ts'
 import { openRotations } from './runtime/keys/rotations.ts'
+import { listenProblem } from './runtime/listen-problem.ts'
 import { listenerOf } from './runtime/listener.ts'
 import { createOperators } from './runtime/operators/operators.ts'
 import { watchOverload } from './runtime/overload.ts'
@@ -281,18 +281,4 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
   const deadline = new AbortController()
   await Promise.race([work, setTimeout(deadlineMs, undefined, { signal: deadline.signal }).catch(() => {})])
   deadline.abort()
-}
-
-const whyNotBound: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process uses the port; stop it or choose another one',
-  EACCES: 'this user may not use the port',
-  EADDRNOTAVAIL: 'no network interface of this machine has the address; 0.0.0.0 stands for all of them',
-  ENOTFOUND: 'no machine has this name; write an address of this one, or 0.0.0.0 for all of them',
-}
-
-/** Why an address cannot be bound, as a sentence. */
-export function listenProblem(name: string, host: string, port: number, error: unknown): string {
-  const code = errorCode(error) ?? 'an unknown error'
-  const why = whyNotBound[code] ?? `it failed with ${code}`
-  return `listen.${name}: cannot listen on ${host}:${port}: ${why}`
 }

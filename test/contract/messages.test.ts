@@ -375,6 +375,13 @@ describe('a start', () => {
     )
   })
 
+  test('on a name of no machine says so', async () => {
+    const said = await started({ listen: '{ gateway: "no-such-host.invalid:0", admin: "127.0.0.1:0" }' })
+    expect(said).toMatch(
+      /^listen\.gateway: cannot listen on no-such-host\.invalid:0: (no machine has this name|the name cannot be looked up now); write an address /,
+    )
+  })
+
   test('without its issuer runs, is not ready, and says which and why', async () => {
     expect(await started({ issuer: { issuer: 'https://sso.test', jwksUri: 'http://127.0.0.1:9/jwks' } })).toBe(
       'no signing keys of issuer https://sso.test yet: GET http://127.0.0.1:9/jwks: connection failed (ECONNREFUSED)',
