@@ -215,7 +215,7 @@ export const corners: Readonly<Record<string, Allowed>> = {
   htm: ['console'],
   uplot: ['console'],
   yaml: ['config'],
-  zod: ['config', 'catalogue', 'policy'],
+  zod: ['config', 'catalogue', 'policy', 'keys/rotation'],
 }
 
 /** Both tables as Markdown, for the map of the code. */

@@ -2,9 +2,10 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { z } from 'zod'
 import { errorCode, whyUnreadable } from '../../config/values/file-errors.ts'
 import { replaceFile } from '../../config/values/writing.ts'
-import type { CreatedKey, KnownKey, Rotation, RotationNote, RotationPhase } from './rotation.ts'
+import type { Rotation } from './rotation.ts'
 
 const form = 1
 const ending = '.rotation.json'
@@ -46,62 +47,34 @@ export async function writeJournal(folder: string, rotation: Rotation): Promise<
   })
 }
 
+const text = z.string().min(1)
+const knownKey = z.object({ apiKeyId: text, fingerprint: text })
+const note = z.object({ atMs: z.number(), text })
+const rotationSchema: z.ZodType<Rotation & { readonly form: typeof form }> = z.looseObject({
+  form: z.literal(form),
+  id: text,
+  key: text,
+  serviceUser: text,
+  by: text,
+  beganAtMs: z.number(),
+  endedAtMs: z.number().nullable(),
+  phase: z.enum(['creating', 'writing', 'trying', 'settling', 'revoking', 'undoing', 'done', 'undone']),
+  old: knownKey,
+  created: z.array(knownKey.extend({ sealedOld: text.nullable() })),
+  fresh: text.nullable(),
+  lifetimeMs: z.number().nullable(),
+  reason: text.nullable(),
+  fault: note.nullable(),
+  failures: z.number(),
+  notes: z.array(note),
+})
+
 /** The rotation that a text describes; null for anything else. */
-function rotationIn(text: string): Rotation | null {
+function rotationIn(content: string): Rotation | null {
   try {
-    const found = JSON.parse(text) as Readonly<Record<keyof Rotation | 'form', unknown>>
-    const isWhole =
-      found.form === form &&
-      [found.id, found.key, found.serviceUser, found.by].every(isText) &&
-      [found.beganAtMs, found.failures].every(isNumber) &&
-      [found.endedAtMs, found.lifetimeMs].every((each) => each === null || isNumber(each)) &&
-      [found.fresh, found.reason].every((each) => each === null || isText(each)) &&
-      phases.some((phase) => phase === found.phase) &&
-      isKnownKey(found.old) &&
-      isListOf(found.created, isCreatedKey) &&
-      isListOf(found.notes, isNote) &&
-      (found.fault === null || isNote(found.fault))
-    const { form: _form, ...rotation } = found
-    return isWhole ? (rotation as unknown as Rotation) : null
+    const { form: _form, ...rotation } = rotationSchema.parse(JSON.parse(content))
+    return rotation
   } catch {
     return null
   }
-}
-
-const phases: readonly RotationPhase[] = [
-  'creating',
-  'writing',
-  'trying',
-  'settling',
-  'revoking',
-  'undoing',
-  'done',
-  'undone',
-]
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
-}
-
-function isListOf(value: unknown, isOne: (each: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(isOne)
-}
-
-function isKnownKey(value: unknown): value is KnownKey {
-  const { apiKeyId, fingerprint } = (value ?? {}) as Partial<Record<keyof KnownKey, unknown>>
-  return isText(apiKeyId) && isText(fingerprint)
-}
-
-function isCreatedKey(value: unknown): value is CreatedKey {
-  const { sealedOld } = (value ?? {}) as Partial<Record<keyof CreatedKey, unknown>>
-  return isKnownKey(value) && (sealedOld === null || isText(sealedOld))
-}
-
-function isNote(value: unknown): value is RotationNote {
-  const { atMs, text } = (value ?? {}) as Partial<Record<keyof RotationNote, unknown>>
-  return isNumber(atMs) && isText(text)
 }
