@@ -1,4 +1,9 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+
+// The threads that a gateway starts take their modules compiled, as those of the command do, and from the same place. Workers
+// inherit it.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/devin-gateway', import.meta.url))
 
 export default defineConfig({
   test: {
