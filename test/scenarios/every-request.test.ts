@@ -60,35 +60,48 @@ async function settled(running: RunningGateway, atLeast?: number): Promise<numbe
   return count
 }
 
-/** Makes one exchange and checks everything that is promised of any. */
-async function isOneExchange(
-  running: RunningGateway,
-  ask: () => Promise<Answer>,
-  statuses: readonly number[],
-  about: { readonly head?: boolean; readonly subject: boolean },
-): Promise<void> {
+interface Exchange {
+  readonly ask: () => Promise<Answer>
+  readonly statuses: readonly number[]
+  readonly head?: boolean
+  /** Whether it names somebody; where it does not, nobody is recorded. */
+  readonly subject: boolean
+}
+
+/** Makes exchanges one after the other, and checks everything that is promised of any. Waits once for what they leave. */
+async function areExchanges(running: RunningGateway, exchanges: readonly Exchange[]): Promise<void> {
   const before = counts.get(running) ?? (await settled(running))
-  const { status, fields, body } = await ask()
-  expect(statuses, `${status} ${body}`).toContain(status)
-  const id = fields['gateway-decision'] ?? ''
-  expect(id).toMatch(/^[0-9a-f-]{36}$/)
-  expect(fields['x-content-type-options']).toBe(
-    status === 200 && fields['content-type'] === 'application/json' ? fields['x-content-type-options'] : 'nosniff',
-  )
-  if (status >= 400) {
-    expect(fields['content-type']).toBe('application/problem+json')
-    if (about.head !== true) {
-      expect(JSON.parse(body)).toMatchObject({ status, instance: `urn:uuid:${id}`, decision_id: id })
-      expect(JSON.parse(body)).not.toHaveProperty('statusCode')
+  const made: { readonly id: string; readonly status: number; readonly subject: boolean }[] = []
+  for (const { ask, statuses, head, subject } of exchanges) {
+    const { status, fields, body } = await ask()
+    expect(statuses, `${status} ${body}`).toContain(status)
+    const id = fields['gateway-decision'] ?? ''
+    expect(id).toMatch(/^[0-9a-f-]{36}$/)
+    expect(fields['x-content-type-options']).toBe(
+      status === 200 && fields['content-type'] === 'application/json' ? fields['x-content-type-options'] : 'nosniff',
+    )
+    if (status >= 400) {
+      expect(fields['content-type']).toBe('application/problem+json')
+      if (head !== true) {
+        expect(JSON.parse(body)).toMatchObject({ status, instance: `urn:uuid:${id}`, decision_id: id })
+        expect(JSON.parse(body)).not.toHaveProperty('statusCode')
+      }
     }
+    made.push({ id, status, subject })
   }
-  expect(await settled(running, before + 1)).toBe(before + 1)
-  const { access, decision } = await running.recordsOf(id)
-  expect(access.status).toBe(status)
-  expect(decision.effect).toBe(status < 400 ? 'allow' : 'deny')
-  if (status === 403) expect(access.subject).toBe('ann')
-  if (!about.subject) expect(access.subject).toBeNull()
-  if (status !== 200) expect(running.upstream.seen).toEqual([])
+  const after = before + exchanges.length
+  expect(await settled(running, after)).toBe(after)
+  let forwarded = 0
+  for (const { id, status, subject } of made) {
+    const { access, decision } = await running.recordsOf(id)
+    expect(access.status).toBe(status)
+    expect(decision.effect).toBe(status < 400 ? 'allow' : 'deny')
+    if (status === 403) expect(access.subject).toBe('ann')
+    if (!subject) expect(access.subject).toBeNull()
+    if (access.outcome === 'forwarded') forwarded += 1
+    if (status !== 200) expect(access.outcome).not.toBe('forwarded')
+  }
+  expect(running.upstream.seen).toHaveLength(forwarded)
   running.upstream.seen.length = 0
 }
 
@@ -122,10 +135,11 @@ describe.each(['plain', 'TLS'] as const)('HTTP/1.1, %s', (kind) => {
         resolve(parseAnswer(text))
       })
     })
-  const both = async (bytes: (bearer: string) => string, expected: Expected, head = false): Promise<void> => {
-    await isOneExchange(gateway(), () => send(bytes('')), expected.without, { head, subject: false })
-    await isOneExchange(gateway(), () => send(bytes(bearer())), expected.with, { head, subject: true })
-  }
+  const twice = (bytes: (bearer: string) => string, expected: Expected, head = false): readonly Exchange[] => [
+    { ask: () => send(bytes('')), statuses: expected.without, head, subject: false },
+    { ask: () => send(bytes(bearer())), statuses: expected.with, head, subject: true },
+  ]
+  const both = (...given: Parameters<typeof twice>): Promise<void> => areExchanges(gateway(), twice(...given))
   const close = 'Host: gateway.example\r\nConnection: close\r\n'
   const body = (method: string): string =>
     method === 'POST' ? 'Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{"prompt":"x"}' : '\r\n'
@@ -167,19 +181,23 @@ describe.each(['plain', 'TLS'] as const)('HTTP/1.1, %s', (kind) => {
     [`/v3/self?q=${'a'.repeat(10_000)}`, known, unknown],
   ]
   test.each(targets)('target %s', async (target, ofGet, ofConnect) => {
-    await both((auth) => `GET ${target} HTTP/1.1\r\n${close}${auth}\r\n`, ofGet)
     const parsed = /^[!-~]+$/.test(target) ? ofConnect : malformed
-    // What CONNECT may name the parser knows as well: an authority, and what looks like one.
-    await both((auth) => `CONNECT ${target} HTTP/1.1\r\n${close}${auth}\r\n`, {
-      without: [...parsed.without, 400],
-      with: [...parsed.with, 400],
-    })
+    await areExchanges(gateway(), [
+      ...twice((auth) => `GET ${target} HTTP/1.1\r\n${close}${auth}\r\n`, ofGet),
+      // What CONNECT may name the parser knows as well: an authority, and what looks like one.
+      ...twice((auth) => `CONNECT ${target} HTTP/1.1\r\n${close}${auth}\r\n`, {
+        without: [...parsed.without, 400],
+        with: [...parsed.with, 400],
+      }),
+    ])
   })
 
   test('a problem page is for everybody', async () => {
     const everybody: Expected = { without: [200], with: [200] }
-    await both((auth) => `GET ${ownPage} HTTP/1.1\r\n${close}${auth}\r\n`, everybody)
-    await both((auth) => `HEAD ${ownPage} HTTP/1.0\r\n${close}${auth}\r\n`, everybody, true)
+    await areExchanges(gateway(), [
+      ...twice((auth) => `GET ${ownPage} HTTP/1.1\r\n${close}${auth}\r\n`, everybody),
+      ...twice((auth) => `HEAD ${ownPage} HTTP/1.0\r\n${close}${auth}\r\n`, everybody, true),
+    ])
   })
 
   test.each<[string, Expected]>([
@@ -246,26 +264,27 @@ describe.each(['plain', 'TLS'] as const)('HTTP/1.1, %s', (kind) => {
       [400, 401],
     ],
   ])('what goes on arriving behind %s that cannot be read is no further request', async (_name, first, statuses) => {
-    for (const auth of ['', bearer()]) {
-      const head = first.replace('AUTH\r\n', auth === '' ? '\r\n' : `${auth}\r\n`)
-      const ask = (): Promise<Answer> =>
-        new Promise((resolve) => {
-          const socket = open()
-          let text = ''
-          socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
-          socket.on('error', () => {})
-          socket.on(kind === 'plain' ? 'connect' : 'secureConnect', () => {
-            socket.write(head)
-            const more = setInterval(() => socket.writable && socket.write('and this\r\n\r\nis none either\r\n\r\n'), 2)
-            socket.on('close', () => {
-              clearInterval(more)
-              expect(text.match(/^HTTP\/1\.[01] /gm)?.length, text).toBe(1)
-              resolve(parseAnswer(text))
-            })
+    const asking = (auth: string) => (): Promise<Answer> =>
+      new Promise((resolve) => {
+        const head = first.replace('AUTH\r\n', auth === '' ? '\r\n' : `${auth}\r\n`)
+        const socket = open()
+        let text = ''
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+        socket.on('error', () => {})
+        socket.on(kind === 'plain' ? 'connect' : 'secureConnect', () => {
+          socket.write(head)
+          const more = setInterval(() => socket.writable && socket.write('and this\r\n\r\nis none either\r\n\r\n'), 2)
+          socket.on('close', () => {
+            clearInterval(more)
+            expect(text.match(/^HTTP\/1\.[01] /gm)?.length, text).toBe(1)
+            resolve(parseAnswer(text))
           })
         })
-      await isOneExchange(gateway(), ask, statuses, { subject: auth !== '' })
-    }
+      })
+    await areExchanges(
+      gateway(),
+      ['', bearer()].map((auth) => ({ ask: asking(auth), statuses, subject: auth !== '' })),
+    )
   })
 
   test('a tunnel behind a request: each is an exchange of its own, in order', async () => {
@@ -291,19 +310,15 @@ describe.each(['plain', 'TLS'] as const)('HTTP/1.1, %s', (kind) => {
 
 test('HTTP/2 without TLS is no HTTP/1.1', async () => {
   const bytes = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
-  await isOneExchange(
-    plain,
-    () =>
-      new Promise((resolve, reject) => {
-        const socket = connectTcp(plain.port, '127.0.0.1', () => socket.write(bytes))
-        let text = ''
-        socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
-        socket.on('error', reject)
-        socket.on('close', () => resolve(parseAnswer(text)))
-      }),
-    [400],
-    { subject: false },
-  )
+  const ask = (): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTcp(plain.port, '127.0.0.1', () => socket.write(bytes))
+      let text = ''
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+      socket.on('error', reject)
+      socket.on('close', () => resolve(parseAnswer(text)))
+    })
+  await areExchanges(plain, [{ ask, statuses: [400], subject: false }])
 })
 
 describe('HTTP/2', () => {
@@ -330,12 +345,15 @@ describe('HTTP/2', () => {
       })
       if (body !== null) stream.end(body)
     })
-  const both = async (headers: OutgoingHttpHeaders, expected: Expected, body: string | null = null): Promise<void> => {
+  const twice = (headers: OutgoingHttpHeaders, expected: Expected, body: string | null = null): readonly Exchange[] => {
     const head = headers[':method'] === 'HEAD'
-    await isOneExchange(secure, () => send(headers, body), expected.without, { head, subject: false })
     const authorized = { ...headers, authorization: `Bearer ${token.secure}` }
-    await isOneExchange(secure, () => send(authorized, body), expected.with, { head, subject: true })
+    return [
+      { ask: () => send(headers, body), statuses: expected.without, head, subject: false },
+      { ask: () => send(authorized, body), statuses: expected.with, head, subject: true },
+    ]
   }
+  const both = (...given: Parameters<typeof twice>): Promise<void> => areExchanges(secure, twice(...given))
 
   test.each<[string, Expected]>([
     ...methods,
@@ -343,9 +361,11 @@ describe('HTTP/2', () => {
       (method): [string, Expected] => [method, unknown],
     ),
   ])('method %s', async (method, expected) => {
-    await both({ ':method': method, ':path': sessions }, expected, method === 'POST' ? '{"prompt":"x"}' : null)
-    await both({ ':method': method, ':path': '/gateway/v1/me' }, ['GET', 'HEAD'].includes(method) ? known : unknown)
-    await both({ ':method': method, ':path': '/nowhere' }, unknown)
+    await areExchanges(secure, [
+      ...twice({ ':method': method, ':path': sessions }, expected, method === 'POST' ? '{"prompt":"x"}' : null),
+      ...twice({ ':method': method, ':path': '/gateway/v1/me' }, ['GET', 'HEAD'].includes(method) ? known : unknown),
+      ...twice({ ':method': method, ':path': '/nowhere' }, unknown),
+    ])
   })
 
   test('CONNECT', async () => {
@@ -367,8 +387,10 @@ describe('HTTP/2', () => {
     [`/${'a'.repeat(20_000)}`, unknown],
     [`/${'a'.repeat(40_000)}`, malformed],
   ])('target %s', async (target, expected) => {
-    await both({ ':path': target }, expected)
-    await both({ ':path': target, ':method': 'FOO' }, { without: [400, 401], with: [400, 403] })
+    await areExchanges(secure, [
+      ...twice({ ':path': target }, expected),
+      ...twice({ ':path': target, ':method': 'FOO' }, { without: [400, 401], with: [400, 403] }),
+    ])
   })
 
   test.each<[string, OutgoingHttpHeaders, Expected]>([
@@ -450,16 +472,12 @@ test.each([
       socket.on('close', () => resolve(parseAnswer(text)))
     })
   let said = ''
-  await isOneExchange(
-    secure,
-    async () => {
-      const found = await answer()
-      said = found.body
-      return found
-    },
-    [400],
-    { subject: false },
-  )
+  const ask = async (): Promise<Answer> => {
+    const found = await answer()
+    said = found.body
+    return found
+  }
+  await areExchanges(secure, [{ ask, statuses: [400], subject: false }])
   expect(JSON.parse(said)).toMatchObject({
     type: '/gateway/v1/problems/malformed-request',
     reason: 'plain-http',
