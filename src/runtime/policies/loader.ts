@@ -99,8 +99,8 @@ export function createPolicyLoader(options: PolicyLoaderOptions) {
   }
 }
 
-/** All that the thread gets of the environment: where its modules lie compiled. */
-function compileCache(): Readonly<Record<string, string>> {
+/** All that a thread gets of the environment: where its modules lie compiled. */
+export function compileCache(): Readonly<Record<string, string>> {
   const folder = getCompileCacheDir()
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder }
 }

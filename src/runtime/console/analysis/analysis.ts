@@ -8,6 +8,7 @@ import type { RecordedDecision } from '../../../policy/replay/recorded-decision.
 import type { AllowingChanges } from '../../../policy/suggestion/what-would-allow.ts'
 import type { Matrix } from '../../../policy/matrix/matrix.ts'
 import type { PolicyText } from '../../../policy/loading/read-directory.ts'
+import { compileCache } from '../../policies/loader.ts'
 import type { ConsoleOptions } from '../console-options.ts'
 import type { FoundDecision } from '../decisions/decisions.ts'
 import type { AnalysisTask } from './task.ts'
@@ -35,7 +36,7 @@ export function openAnalysis({ core }: Pick<ConsoleOptions, 'core'>) {
         wanted,
       }
       const file = new URL(`thread${extname(import.meta.filename)}`, import.meta.url)
-      const worker = new Worker(file, { workerData: task, env: {}, resourceLimits: memory })
+      const worker = new Worker(file, { workerData: task, env: compileCache(), resourceLimits: memory })
       running = worker
       const timer = setTimeout(() => void worker.terminate(), mostMs)
       worker.once('message', resolve)
