@@ -49,7 +49,8 @@ export interface CallerFields {
 
 const none: readonly string[] = []
 export const plainId = /^[A-Za-z0-9._~-]{1,128}$/
-const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
+/** W3C Trace Context: no id is all zeros, `ff` is no version, and only later versions than 00 may hold more. */
+const traceparent = /^(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/
 const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
 
 /**

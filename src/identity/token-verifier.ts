@@ -71,9 +71,9 @@ export function createTokenVerifier(options: TokenVerifierOptions) {
      * `identity-provider-unavailable`.
      */
     verify: (credentials: string): Verification | Promise<Verification> => tokens.verify(credentials),
-    /** Whether a caller like this has been seen lately. */
     /** Whether the value of an Authorization field was verified before and still counts. */
     isRemembered: (credentials: string): boolean => tokens.isRemembered(credentials),
+    /** Whether a caller like this has been seen lately. */
     hasSeen: (isSuch: (principal: Principal) => boolean): boolean => tokens.some(isSuch),
     /** Whether the keys of every issuer are known. */
     ready: (): boolean => all.every((keys) => keys.status.keys > 0),

@@ -25,6 +25,7 @@ export interface TelemetryOptions {
   }
   readonly instruments: { withTelemetry(counts: () => SpanCounts): void }
   readonly log: Log
+  readonly now: () => number
   readonly monotonic: () => number
   readonly version: string
   /** How the value of a header field is read. */
@@ -33,7 +34,7 @@ export interface TelemetryOptions {
 
 /** Null without telemetry. */
 export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry | null> {
-  const { config, instruments, log, monotonic, version, fieldOf } = options
+  const { config, instruments, log, now, monotonic, version, fieldOf } = options
   const { telemetry } = config
   if (telemetry === null) return null
   const [{ createCollectorFields }, { createSpanExport }, { createRequestTracing }] = await Promise.all([
@@ -60,6 +61,7 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
     tracer: spans.tracer,
     upstream: config.upstream,
     isSecure: config.listen.tls !== null,
+    now,
     monotonic,
   })
   return {

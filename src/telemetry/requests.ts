@@ -8,6 +8,7 @@ import {
   trace,
   TraceFlags,
   type Context,
+  type HrTime,
   type Span,
   type Tracer,
 } from '@opentelemetry/api'
@@ -32,6 +33,7 @@ export interface RequestTracingOptions {
   readonly upstream: { readonly origin: string; readonly pathPrefix: string }
   /** Whether callers connect by TLS. */
   readonly isSecure: boolean
+  readonly now: () => number
   readonly monotonic: () => number
 }
 
@@ -57,8 +59,11 @@ export function createRequestTracing(options: RequestTracingOptions): Tracing {
               traceFlags: parsed.traceFlags & TraceFlags.SAMPLED,
               isRemote: true,
             })
-      const span = options.tracer.startSpan('request', { kind: SpanKind.SERVER, startTime: startedAtMs }, parent)
-      return new SpansOfRequest(options, server, span, parsed !== null)
+      // One reading of both clocks for all spans: the library takes one for each, and the spans would not lie within each other.
+      const clockMs = options.now() - options.monotonic()
+      const startTime = timeOf(clockMs + startedAtMs)
+      const span = options.tracer.startSpan('request', { kind: SpanKind.SERVER, startTime }, parent)
+      return new SpansOfRequest(options, server, span, parsed !== null, clockMs)
     },
   }
 }
@@ -72,6 +77,8 @@ class SpansOfRequest implements RequestTrace {
   /** What stages are children of. */
   readonly #within: Context
   readonly #goesOn: boolean
+  /** What the wall clock is ahead of the monotonic one. */
+  readonly #clockMs: number
   #stage: Span | null = null
   #call: Span | null = null
   #calls = 0
@@ -81,6 +88,7 @@ class SpansOfRequest implements RequestTrace {
     server: Readonly<Record<string, string | number>>,
     span: Span,
     goesOn: boolean,
+    clockMs: number,
   ) {
     const { traceId, traceFlags } = span.spanContext()
     this.traceId = traceId
@@ -90,21 +98,22 @@ class SpansOfRequest implements RequestTrace {
     this.#span = span
     this.#within = this.isSampled ? trace.setSpan(ROOT_CONTEXT, span) : ROOT_CONTEXT
     this.#goesOn = goesOn
+    this.#clockMs = clockMs
   }
 
   enterStage(stage: string): void {
     if (!this.isSampled) return
-    const nowMs = this.#options.monotonic()
-    this.#stage?.end(nowMs)
-    this.#stage = this.#child(this.#within, stage, SpanKind.INTERNAL, nowMs)
+    const now = this.#now()
+    this.#stage?.end(now)
+    this.#stage = this.#child(this.#within, stage, SpanKind.INTERNAL, now)
   }
 
   beginCall(method: string): TraceParent {
     if (!this.isSampled) return this.#parentOf(this.#span)
-    const nowMs = this.#options.monotonic()
-    this.#call?.setStatus({ code: SpanStatusCode.ERROR }).setAttribute(ATTR_ERROR_TYPE, 'connection-closed').end(nowMs)
+    const now = this.#now()
+    this.#call?.setStatus({ code: SpanStatusCode.ERROR }).setAttribute(ATTR_ERROR_TYPE, 'connection-closed').end(now)
     const within = this.#stage === null ? this.#within : trace.setSpan(ROOT_CONTEXT, this.#stage)
-    this.#call = this.#child(within, knownMethod(method), SpanKind.CLIENT, nowMs)
+    this.#call = this.#child(within, knownMethod(method), SpanKind.CLIENT, now)
     this.#call.setAttributes({ ...this.#server, [ATTR_HTTP_REQUEST_METHOD]: knownMethod(method) })
     if (this.#calls > 0) this.#call.setAttribute(ATTR_HTTP_REQUEST_RESEND_COUNT, this.#calls)
     this.#calls += 1
@@ -113,10 +122,10 @@ class SpansOfRequest implements RequestTrace {
 
   end(exchange: TracedExchange): void {
     if (!this.isSampled) return
-    const nowMs = this.#options.monotonic()
+    const now = this.#now()
     const route = exchange.operation?.template ?? null
-    if (this.#call !== null) this.#endCall(this.#call, exchange, nowMs)
-    this.#stage?.end(nowMs)
+    if (this.#call !== null) this.#endCall(this.#call, exchange, now)
+    this.#stage?.end(now)
     const { problem, status, evaluation } = exchange
     const method = knownMethod(exchange.method ?? '')
     const named = method === '_OTHER' ? 'HTTP' : method
@@ -124,12 +133,12 @@ class SpansOfRequest implements RequestTrace {
     this.#span.setAttributes({
       [ATTR_HTTP_REQUEST_METHOD]: method,
       [ATTR_URL_SCHEME]: this.#options.isSecure ? 'https' : 'http',
-      [ATTR_NETWORK_PROTOCOL_VERSION]: exchange.request.httpVersion === '2.0' ? '2' : exchange.request.httpVersion,
       'gateway.decision_id': exchange.decisionId,
       'gateway.policy_revision': exchange.policy.revision,
       'gateway.stage': exchange.stage,
       ...(route === null ? {} : { [ATTR_HTTP_ROUTE]: route, [ATTR_URL_PATH]: route }),
       ...optional({
+        [ATTR_NETWORK_PROTOCOL_VERSION]: protocolOf(exchange.request.httpVersion),
         [ATTR_HTTP_RESPONSE_STATUS_CODE]: status,
         [ATTR_ERROR_TYPE]: errorOf(exchange),
         'gateway.operation': exchange.operation?.id ?? exchange.ownPage,
@@ -143,22 +152,27 @@ class SpansOfRequest implements RequestTrace {
     })
     if (exchange.brokenOff || (status ?? problem?.status ?? 0) >= 500)
       this.#span.setStatus({ code: SpanStatusCode.ERROR })
-    this.#span.end(nowMs)
+    this.#span.end(now)
   }
 
-  #endCall(call: Span, { operation, problem, upstreamStatus, upstreamEndedAtMs }: TracedExchange, nowMs: number): void {
+  #endCall(call: Span, exchange: TracedExchange, now: HrTime): void {
     const { origin, pathPrefix } = this.#options.upstream
-    const error = upstreamStatus === null ? (problem?.kind ?? null) : upstreamStatus >= 400 ? `${upstreamStatus}` : null
+    const { operation, upstreamStatus, upstreamEndedAtMs } = exchange
+    const error = errorOfCall(exchange)
     call.setAttributes({
       ...optional({ [ATTR_HTTP_RESPONSE_STATUS_CODE]: upstreamStatus, [ATTR_ERROR_TYPE]: error }),
       // The template stands for the address: identifiers and query stay out.
       ...(operation === null ? {} : { [ATTR_URL_FULL]: `${origin}${pathPrefix}${operation.template}` }),
     })
     if (error !== null) call.setStatus({ code: SpanStatusCode.ERROR })
-    call.end(upstreamEndedAtMs ?? nowMs)
+    call.end(upstreamEndedAtMs === null ? now : timeOf(this.#clockMs + upstreamEndedAtMs))
   }
 
-  #child(within: Context, name: string, kind: SpanKind, startTime: number): Span {
+  #now(): HrTime {
+    return timeOf(this.#clockMs + this.#options.monotonic())
+  }
+
+  #child(within: Context, name: string, kind: SpanKind, startTime: HrTime): Span {
     return this.#options.tracer.startSpan(name, { kind, startTime }, within)
   }
 
@@ -170,6 +184,25 @@ class SpansOfRequest implements RequestTrace {
 
 function knownMethod(method: string): string {
   return methods.has(method) ? method : '_OTHER'
+}
+
+/** Seconds and nanoseconds since the epoch. */
+function timeOf(epochMs: number): HrTime {
+  const seconds = Math.floor(epochMs / 1000)
+  return [seconds, Math.round((epochMs - seconds * 1000) * 1e6)]
+}
+
+/** Null where the request could not be read. */
+function protocolOf(httpVersion: string): string | null {
+  if (httpVersion === '2.0') return '2'
+  return httpVersion === '' ? null : httpVersion
+}
+
+/** A status says more than what became of it; an answer that began well may break off, or hold what no caller may get. */
+function errorOfCall({ problem, upstreamStatus }: TracedExchange): string | null {
+  if (upstreamStatus !== null && upstreamStatus >= 400) return String(upstreamStatus)
+  if (problem === null) return null
+  return upstreamStatus === null || problem.kind.startsWith('upstream-') ? problem.kind : null
 }
 
 /** Of the server's side only failures are errors; a refused caller is none. */

@@ -22,6 +22,25 @@ beforeEach(() => {
 })
 
 describe('a request that is allowed', () => {
+  test('leaves the id of its trace in the record only where its traceparent is one', async () => {
+    const [id, span] = ['a'.repeat(32), 'b'.repeat(16)]
+    const forms: readonly (readonly [string, string | null])[] = [
+      [`00-${id}-${span}-00`, id],
+      [`01-${id}-${span}-01-more`, id],
+      [`00-${id}-${span}-01-more`, null],
+      [`00-${id}-${span}-01x`, null],
+      [`ff-${id}-${span}-01`, null],
+      [`00-${'0'.repeat(32)}-${span}-01`, null],
+      [`00-${id}-${'0'.repeat(16)}-01`, null],
+      [`00-${id.toUpperCase()}-${span}-01`, null],
+    ]
+    for (const [traceparent, expected] of forms) {
+      const answer = await running.call(sessions, { headers: { traceparent } })
+      const { access } = await running.recordsOf(answer.headers.get('gateway-decision'))
+      expect([traceparent, access.trace_id]).toEqual([traceparent, expected])
+    }
+  })
+
   test('reaches the upstream byte for byte with the key instead of the token, and leaves both records', async () => {
     const target = `${sessions}?tags=a&tags=b%2Bc&first=1&after=+/%3D`
     const answer = await running.call(target, {

@@ -237,6 +237,16 @@ describe('many sign-ins', () => {
     expect(left).toEqual(own.slice(-20))
   })
 
+  test('of many people end none before there are 1,000 sessions, and then the oldest', () => {
+    const sessions = new BrowserSessions({ idleMs: 60_000, longestMs: 60_000 }, () => aheadMs)
+    const ids = Array.from({ length: 1_001 }, (_, index) => {
+      const id = sessions.add({ subject: `person-${index}`, issuer: 'https://sso.corp.example' } as Operator, null)
+      return { id, index }
+    })
+    const gone = ids.filter(({ id }) => sessions.get(id, false) === null)
+    expect(gone.map(({ index }) => index)).toEqual([0])
+  })
+
   test('of one browser leave it one session', async () => {
     const browser = await signedIn('vera')
     const before = browser.cookie(url, 'gateway-session')

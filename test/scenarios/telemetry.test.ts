@@ -150,6 +150,45 @@ describeWithDefinitions()('traces', () => {
       })
     })
 
+    test('has spans that lie within each other, one stage behind the other, however short they are', async () => {
+      for (let count = 0; count < 12; count++) {
+        const [whole, ...parts] = await spansOf(await running.call(`${sessions}?within=1`))
+        const times = (span: SeenSpan) => [span.startTimeUnixNano, span.endTimeUnixNano] as const
+        for (const span of parts) {
+          const parent = [whole, ...parts].find(({ spanId }) => spanId === span.parentSpanId) ?? whole
+          expect(times(span)[0] >= times(parent)[0] && times(span)[1] <= times(parent)[1], span.name).toBe(true)
+        }
+        const stages = parts.filter(({ kind }) => kind === 'SPAN_KIND_INTERNAL').map(times)
+        stages.forEach(([begins], index) => expect(index === 0 || begins === stages[index - 1]?.[1]).toBe(true))
+      }
+    })
+
+    test('says of a call that Devin broke off or did not go on with that it failed, although it began well', async () => {
+      running.upstream.respond((_request, response) => {
+        response.writeHead(200, { 'content-length': '100' }).write('{')
+        setImmediate(() => response.destroy())
+      })
+      for (const path of ['/devin-1', '/devin-1/messages']) {
+        const answer = await running.call(`${sessions}${path}`)
+        const spans = await spansOfDecision(answer.headers.get('gateway-decision') ?? '')
+        await answer.text().catch(() => '')
+        expect(spans.find(({ kind }) => kind === 'SPAN_KIND_CLIENT')).toMatchObject({
+          attributes: { 'http.response.status_code': 200, 'error.type': 'upstream-unreachable' },
+          status: { code: 'STATUS_CODE_ERROR' },
+        })
+      }
+      running.upstream.respond(usual)
+    })
+
+    test('that cannot be read has no attribute without a value', async () => {
+      const before = collector.spans.length
+      await sendRaw(running.port, 'GET\r\n\r\n')
+      const find = () => collector.spans.slice(before).find(({ name }) => name === 'HTTP')
+      await until(() => find() !== undefined, 'its span')
+      expect(find()?.attributes).toMatchObject({ 'gateway.problem': 'malformed-request' })
+      expect(Object.values(find()?.attributes ?? {})).not.toContain('')
+    })
+
     test.each([
       ['of an unknown version', `ff-${traceId}-b7ad6b7169203331-01`],
       ['with more than version 00 has', `${sampled}-extra`],

@@ -1,6 +1,7 @@
 // Sessions of signed-in browsers, in the memory of this process: ids are opaque, ends are exact, and signing out ends one for good.
 
 import { randomBytes } from 'node:crypto'
+import type { Renewal } from '../../identity/sign-in/sign-in.ts'
 import { createSealing } from '../../store/sealing.ts'
 import type { Operator } from './operator.ts'
 
@@ -13,8 +14,8 @@ export interface SessionTimes {
 
 export interface Session {
   operator: Operator
-  /** For later checks at the issuer; null where it gave none. */
-  refreshToken: string | null
+  /** For later checks at the issuer; null where it gave no refresh token. */
+  renewal: Renewal | null
   checkedAtMs: number
   /** A check that is under way. */
   checking: Promise<void> | null
@@ -42,21 +43,21 @@ export class BrowserSessions {
   }
 
   /** Returns the id of the new session; the oldest one ends where there are too many, of its subject or in all. */
-  add(operator: Operator, refreshToken: string | null): string {
+  add(operator: Operator, renewal: Renewal | null): string {
     const nowMs = this.#now()
     const id = randomBytes(32).toString('base64url')
     this.#byId.set(id, {
       operator,
-      refreshToken,
+      renewal,
       checkedAtMs: nowMs,
       checking: null,
       sinceMs: nowMs,
       usedAtMs: nowMs,
     })
     const own = [...this.#byId].filter(([, session]) => isSameCaller(session.operator, operator)).map(([each]) => each)
-    const inExcess = own.length > mostOfSubject ? own : [...this.#byId.keys()].slice(0, this.#byId.size - mostSessions)
-    const [oldest] = inExcess
-    if (oldest !== undefined) this.#byId.delete(oldest)
+    const [oldest] = own.length > mostOfSubject ? own : this.#byId.keys()
+    if (oldest !== undefined && (own.length > mostOfSubject || this.#byId.size > mostSessions))
+      this.#byId.delete(oldest)
     return id
   }
 

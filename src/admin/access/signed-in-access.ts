@@ -4,7 +4,7 @@ import { operatorRoles, type AdminAuthConfig, type OperatorRole } from '../../co
 import { isLoopbackHost } from '../../config/values/addresses.ts'
 import { compileCondition, conditionHolds } from '../../policy/model/condition.ts'
 import type { Principal } from '../../identity/principal.ts'
-import type { SignIn, StartedSignIn } from '../../identity/sign-in/sign-in.ts'
+import type { Renewal, SignIn, StartedSignIn } from '../../identity/sign-in/sign-in.ts'
 import { Problem } from '../../problems.ts'
 import { createAccess, json, sessionView, type Access, type AccessOptions } from './access.ts'
 import { crossSite, originOf, type Surface } from './cross-site.ts'
@@ -87,14 +87,14 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
     if (id === null) return null
     const session = sessions.get(id, request.headers[consoleField] !== 'poll')
     if (session === null) return null
-    if (session.refreshToken !== null && now() - session.checkedAtMs >= checkMs)
-      await (session.checking ??= check(id, session, session.refreshToken))
+    if (session.renewal !== null && now() - session.checkedAtMs >= checkMs)
+      await (session.checking ??= check(id, session, session.renewal))
     return sessions.get(id, false)
   }
 
   /** Asks the issuer who it is now, and ends the session where it says no or the claims give no role any more. */
-  async function check(id: string, session: Session, refreshToken: string): Promise<void> {
-    const renewed = await signIn.renew(refreshToken)
+  async function check(id: string, session: Session, renewal: Renewal): Promise<void> {
+    const renewed = await signIn.renew(renewal)
     session.checking = null
     session.checkedAtMs = now()
     if (renewed instanceof Problem && renewed.kind === 'identity-provider-unavailable') return
@@ -104,7 +104,7 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
       onSession('session-ended', session.operator)
       return
     }
-    Object.assign(session, { operator, refreshToken: renewed.refreshToken })
+    Object.assign(session, { operator, renewal: renewed.renewal })
   }
 
   /** Sends the browser to the issuer. */
@@ -138,12 +138,12 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
       )
     const signedIn = await signIn.finish(request.target.slice(callbackPath.length), found)
     if (signedIn instanceof Problem) return signedIn
-    const { principal, refreshToken } = signedIn
+    const { principal, renewal } = signedIn
     const operator = operatorOf(principal, 'browser')
     if (operator.roles.length === 0) return roleMissing(operator, 'viewer')
     const before = sessionIdOf(request)
     if (before !== null) sessions.remove(before)
-    const session = sessions.add(operator, refreshToken)
+    const session = sessions.add(operator, renewal)
     onSession('signed-in', operator)
     return {
       status: 303,

@@ -106,9 +106,12 @@ function authConfig(
 ) {
   const own = issuerConfig({ ...written, audience: written.audience ?? [written.client_id] }, ca)
   const same = issuers.find(({ issuer }) => issuer === own.issuer)
+  const issuer = { ...own, ca: own.ca ?? same?.ca ?? null, jwksUri: own.jwksUri ?? same?.jwksUri ?? null }
   return {
-    /** The issuer and how its tokens are checked; the audience is the client's unless it is named. */
-    issuer: { ...own, ca: own.ca ?? same?.ca ?? null, jwksUri: own.jwksUri ?? same?.jwksUri ?? null },
+    /** The issuer and how bearer tokens are checked; the audience is the client's unless it is named. */
+    issuer,
+    /** The same for ID tokens of browsers that sign in, which are for the client alone. */
+    idTokenIssuer: { ...issuer, audience: [written.client_id] },
     clientId: written.client_id,
     clientSecret:
       written.client_secret === undefined ? null : withPathsFrom(path.resolve(folder), written.client_secret),

@@ -33,8 +33,14 @@ export interface StartedSignIn {
 
 export interface SignedIn {
   readonly principal: Principal
-  /** For later checks of the session; null where the issuer gave none. */
-  readonly refreshToken: string | null
+  /** For later checks of the session; null where the issuer gave no refresh token. */
+  readonly renewal: Renewal | null
+}
+
+export interface Renewal {
+  readonly refreshToken: string
+  /** Claim `sub` of the sign-in: nobody else may come out of a renewal (OpenID Connect Core section 12.2). */
+  readonly sub: unknown
 }
 
 const timeoutS = 10
@@ -44,7 +50,7 @@ const usualScopes = ['profile', 'email', 'groups']
 export type SignIn = ReturnType<typeof createSignIn>
 
 export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: SignInOptions) {
-  const { issuer } = auth
+  const issuer = auth.idTokenIssuer
   const agent = new Agent({
     connect: { rejectUnauthorized: true, ...(issuer.ca === null ? {} : { ca: issuer.ca }) },
   })
@@ -60,8 +66,12 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
       timeout: timeoutS,
       execute: insecureOnLoopback(),
     })
-    known = { metadata: found.serverMetadata(), atMs: now() }
-    return known.metadata
+    // Which algorithms count says the configuration, as everywhere.
+    const metadata = Object.assign(found.serverMetadata(), {
+      id_token_signing_alg_values_supported: [...issuer.algorithms],
+    })
+    known = { metadata, atMs: now() }
+    return metadata
   }
 
   /** Plain http is accepted to this machine alone, as the configuration has checked. */
@@ -105,6 +115,23 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
     const subject = principal.claims['sub']
     const more = await oidc.fetchUserInfo(config, accessToken, typeof subject === 'string' ? subject : '')
     return principalOf({ ...(isObject(more) ? more : {}), ...principal.claims }, issuer, now())
+  }
+
+  /** Who it is now. A renewal need not bring an ID token; then the UserInfo page says it. */
+  async function identifyAgain(
+    config: oidc.Configuration,
+    answer: oidc.TokenEndpointResponse,
+    { sub }: Renewal,
+  ): Promise<Principal | Problem> {
+    if (answer.id_token === undefined && typeof sub === 'string') {
+      const about = await oidc.fetchUserInfo(config, answer.access_token, sub)
+      const nowS = Math.floor(now() / 1000)
+      const claims = { iss: issuer.issuer, aud: auth.clientId, iat: nowS, exp: nowS + 1 }
+      return principalOf({ ...about, ...claims }, issuer, now())
+    }
+    const principal = await identify(config, answer)
+    if (principal instanceof Problem || principal.claims['sub'] === sub) return principal
+    return failed('The issuer renewed the session of somebody else.')
   }
 
   /** What the work gives, or a problem that says who has to act. */
@@ -156,20 +183,25 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
           idTokenExpected: true,
         })
         const principal = await identify(config, answer)
-        return principal instanceof Problem ? principal : { principal, refreshToken: answer.refresh_token ?? null }
+        return principal instanceof Problem ? principal : signedIn(principal, answer.refresh_token)
       }),
     /** Who it is now. A problem of another kind than `identity-provider-unavailable` ends the session. */
-    renew: (refreshToken: string): Promise<SignedIn | Problem> =>
+    renew: (renewal: Renewal): Promise<SignedIn | Problem> =>
       attempt(async () => {
         const config = await client()
-        const answer = await oidc.refreshTokenGrant(config, refreshToken)
-        const principal = await identify(config, answer)
+        const answer = await oidc.refreshTokenGrant(config, renewal.refreshToken)
+        const principal = await identifyAgain(config, answer, renewal)
         return principal instanceof Problem
           ? principal
-          : { principal, refreshToken: answer.refresh_token ?? refreshToken }
+          : signedIn(principal, answer.refresh_token ?? renewal.refreshToken)
       }),
     close: (): Promise<void> => agent.destroy(),
   }
+}
+
+function signedIn(principal: Principal, refreshToken: string | undefined): SignedIn {
+  const sub = principal.claims['sub']
+  return { principal, renewal: refreshToken === undefined ? null : { refreshToken, sub } }
 }
 
 function failed(detail: string): Problem {
@@ -189,6 +221,7 @@ function isRefusal(error: unknown): boolean {
 /** Of answers that are not what this sign-in asked for. */
 const refusalCodes: ReadonlySet<string> = new Set([
   'OAUTH_INVALID_RESPONSE',
+  'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED',
   'OAUTH_JWT_CLAIM_COMPARISON_FAILED',
   'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',
 ])

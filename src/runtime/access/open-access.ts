@@ -63,10 +63,13 @@ export function openAccess({ config, env, log, now, monotonic }: AccessSurroundi
 
   const remote = createRemoteSources({ env, monotonic })
   const tokens = createTokenVerifier({ issuers: [auth.issuer], now, monotonic, log })
+  const isForClient = auth.issuer.audience.every((audience) => audience === auth.clientId)
+  const idTokens = isForClient ? tokens : createTokenVerifier({ issuers: [auth.idTokenIssuer], now, monotonic, log })
+  const verifiers = [...new Set([tokens, idTokens])]
   const rolesFor = roleReader(auth)
   const signIn = createSignIn({
     auth,
-    tokens,
+    tokens: idTokens,
     now,
     // As the source keeps it now, so that a new one counts from the next sign-in on. Null for a public client.
     secret: async () =>
@@ -89,9 +92,11 @@ export function openAccess({ config, env, log, now, monotonic }: AccessSurroundi
   return {
     access,
     isAuditedElsewhere: false,
-    start: tokens.start,
+    async start() {
+      await Promise.all(verifiers.map(async (each) => await each.start()))
+    },
     async close() {
-      tokens.close()
+      for (const each of verifiers) each.close()
       await Promise.all([signIn.close(), remote.close()])
     },
   }
