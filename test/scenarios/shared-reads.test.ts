@@ -136,7 +136,8 @@ const marked: Fields = {
   'max-forwards': '9',
   'x-devin-anything': 'mark-devin',
 }
-const traces = /mark|abababab|cdcdcdcd|0\.123|1989|1999/i
+// Ids are made anew and hold any digits, so digits alone are no trace.
+const traces = /mark|abababab|cdcdcdcd|q=0\.123|Nov 1989|0-1999/i
 
 describe.each(['HTTP/1.1', 'HTTP/2'])('a read that others may share, over %s', (version) => {
   test.each(Object.keys(kinds))(

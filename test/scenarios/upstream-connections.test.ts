@@ -172,6 +172,9 @@ describe('an answer that is none', () => {
   test.each([
     ['an unasked 100', 'HTTP/1.1 100 Continue\r\n\r\n'],
     ['a 100 with fields', 'HTTP/1.1 100 Continue\r\nserver: x\r\n\r\n'],
+    ['a 100 that speaks of the connection', 'HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n'],
+    ['a 103 that speaks of its body', 'HTTP/1.1 103 X\r\ncontent-length: 9\r\nconnection: close\r\n\r\n'],
+    ['a 102 with an offer', 'HTTP/1.1 102 X\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n'],
     ['a 100 of HTTP/1.0', 'HTTP/1.0 100 Continue\r\n\r\n'],
     ['a 103 of HTTP/1.0', 'HTTP/1.0 103 X\r\nlink: </x>\r\n\r\n'],
     [

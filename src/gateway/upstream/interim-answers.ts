@@ -1,22 +1,27 @@
 // Unasked `100 Continue` answers, also those of HTTP/1.0. A client passes over them (RFC 9110 section 15.2.1); undici ends the
 // connection instead, and a create that was done would look like one that failed.
 
-const [zero, one, two, cr, lf] = [0x30, 0x31, 0x32, 0x0d, 0x0a]
+const [zero, one, two, cr, lf, x] = [0x30, 0x31, 0x32, 0x0d, 0x0a, 0x78]
 /** Where the three digits of the status begin in `HTTP/1.1 200 OK`. */
 const statusAt = 9
 /** Where the minor version stands in it. */
 const minorAt = 7
 const blankLine = [cr, lf, cr, lf]
+/** How much of `blankLine` has been read where a field begins. */
+const fieldAt = 2
 
 /**
  * Turns each 100 before an answer into 102, which undici passes over, while the bytes go by. An interim answer of HTTP/1.0
- * becomes one of HTTP/1.1: the parser takes the connection of the other for ended. It reads status lines and looks for the
- * blank line behind interim answers; whether it is HTTP remains the parser's business.
+ * becomes one of HTTP/1.1: the parser takes the connection of the other for ended. The names of its fields begin with x from
+ * here on: they say nothing about the answer, and for a `Connection: close` the parser would not read that. Reads status
+ * lines and looks for the blank line behind interim answers; whether it is HTTP remains the parser's business.
  */
 export class InterimAnswers {
   #part: 'status' | 'fields' | 'answer' = 'answer'
   #index = 0
   #isHundred = false
+  /** A 101 ends the exchange, and its fields say how. */
+  #isSwitch = false
   /** Where the minor version stands in the bytes at hand, when it is 0. */
   #minorZero: number | null = null
   /** The end of the bytes before, from a minor version of 0 on, when its status is still to come. */
@@ -35,8 +40,10 @@ export class InterimAnswers {
     this.#held = this.#minorZero = null
     for (let at = 0; at < bytes.length && this.#part !== 'answer'; at += 1) {
       const byte = bytes[at] ?? 0
-      if (this.#part === 'fields') this.#readField(byte)
-      else {
+      if (this.#part === 'fields') {
+        if (this.#index === fieldAt && !this.#isSwitch && isLetter(byte)) bytes[at] = x
+        this.#readField(byte)
+      } else {
         if (this.#index === minorAt) this.#minorZero = byte === zero ? at : null
         if (this.#index === statusAt && byte === one && this.#minorZero !== null) bytes[this.#minorZero] = one
         if (this.#readStatus(byte)) bytes[at] = two
@@ -58,6 +65,7 @@ export class InterimAnswers {
     else if (digit === 2) {
       this.#part = 'fields'
       this.#index = 0
+      this.#isSwitch = this.#isHundred && byte === one
       return this.#isHundred && byte === zero
     }
     return false
@@ -68,4 +76,9 @@ export class InterimAnswers {
     else this.#index = byte === cr ? 1 : 0
     if (this.#index === blankLine.length) this.begin()
   }
+}
+
+function isLetter(byte: number): boolean {
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x7a
 }
