@@ -610,7 +610,7 @@ describe('a refused token', () => {
     expect((await refused('not-a-token')).seen).toBeUndefined()
   })
 
-  test('and a good one of no team: a group that is nearly one of a team is named in the record only', async () => {
+  test('and a good one of no team: a group or an app that is nearly one of a team is named in the record only', async () => {
     for (const group of ['SSO-Payments-Eng', '/sso-payments-eng', ' sso-payments-eng']) {
       const { status, text, decision } = await refused(await running.token({ groups: ['others', group] }))
       expect([status, decision.reason]).toEqual([403, 'no-team'])
@@ -623,8 +623,15 @@ describe('a refused token', () => {
       expect(explained).toContain('"nearest":null')
       expect(explained).not.toContain('team payments')
     }
-    const { decision } = await refused(await running.token({ groups: ['sso-payments'] }))
-    expect(decision.nearest).toBeNull()
+    for (const app of ['Payments-Bot', 'payments-bot/', ' payments-bot']) {
+      const { text, decision } = await refused(await running.token({ groups: ['others'], azp: app }))
+      expect(decision.nearest).toMatch(/^the app ".*" of the token differs from "payments-bot" of team payments only /)
+      expect(text).not.toContain('differs')
+    }
+    for (const claims of [{ groups: ['sso-payments'] }, { groups: ['Payments-Bot'], azp: 'sso-payments-eng' }]) {
+      const { decision } = await refused(await running.token(claims))
+      expect(decision.nearest).toBeNull()
+    }
   })
 })
 

@@ -185,8 +185,8 @@ export function blockedTeamRefusal(policy: PolicySet, team: Team): Denial {
 
 /** The refusal of a caller who is a member of no team. */
 export function refusalWithoutTeam(policy: PolicySet, principal: Principal): Denial {
-  const group = nearMembership(policy.teams, principal)
-  const near = group ?? nearEntry(policy.teams, principal)
+  const named = nearMembership(policy.teams, principal)
+  const near = named ?? nearEntry(policy.teams, principal)
   const owner = near === null ? null : (policy.team(near.team)?.owner ?? null)
   const groups = principal.groups.length === 0 ? 'none' : principal.groups.slice(0, 50).join(', ')
   const app = principal.app ?? 'none'
@@ -199,7 +199,7 @@ export function refusalWithoutTeam(policy: PolicySet, principal: Principal): Den
     team: null,
     grant: null,
     owner,
-    nearest: near === null ? null : { ...near, grant: null, what: group === null ? 'entry' : 'group' },
+    nearest: near === null ? null : { ...near, grant: null, what: named?.what ?? 'entry' },
     rank: 0,
   }
 }

@@ -1,37 +1,52 @@
-// Groups of a caller that are nearly the ones a policy names: another case, a slash, white space. For messages only;
-// groups match letter by letter. Pure.
+// Groups and apps of a caller that are nearly the ones a policy names: another case, a slash, white space. For messages
+// only; they match letter by letter. Pure.
 
 import { foldSpelling, spellingDifference } from '../../identity/near-miss.ts'
 import type { Principal } from '../../identity/principal.ts'
 import type { Team } from '../model/policy-set.ts'
 import type { Condition } from '../model/condition.ts'
 
-/** Group and team by the folded group, for each list of teams once: there may be thousands of both. */
-const indexes = new WeakMap<readonly Team[], ReadonlyMap<string, { readonly group: string; readonly team: string }>>()
+/** What a team lists by its folded form, for each list of teams once: there may be thousands. */
+const indexes = new WeakMap<readonly Team[], ReadonlyMap<string, { readonly name: string; readonly team: string }>>()
 
-/** The first team that lists a group which differs from one of the caller's in spelling alone; null for none. */
-export function nearMembership(
-  teams: readonly Team[],
-  { groups }: Principal,
-): { readonly team: string; readonly text: string } | null {
+/** The first team that lists a group or an app which differs from one of the caller's in spelling alone; null for none. */
+export function nearMembership(teams: readonly Team[], { groups, app }: Principal): NearMembership | null {
   let index = indexes.get(teams)
   if (index === undefined) {
     index = new Map(
-      teams.toReversed().flatMap((team) => {
-        const named = team.members.flatMap((condition) => [...(condition.groups ?? [])])
-        return named.map((group) => [foldSpelling(group), { group, team: team.id }] as const)
-      }),
+      teams
+        .toReversed()
+        .flatMap(({ id: team, members }) =>
+          members.flatMap((entry) => [
+            ...[...(entry.groups ?? [])].map((name) => [keyOf('group', name), { name, team }] as const),
+            ...[...(entry.app ?? [])].map((name) => [keyOf('app', name), { name, team }] as const),
+          ]),
+        ),
     )
     indexes.set(teams, index)
   }
-  for (const seen of comparable(groups)) {
-    const near = index.get(foldSpelling(seen))
-    const difference = near === undefined ? null : spellingDifference(seen, near.group)
+  const ofCaller = [
+    ...comparable(groups).map((seen) => ['group', seen] as const),
+    ...comparable(app === null ? [] : [app]).map((seen) => ['app', seen] as const),
+  ]
+  for (const [what, seen] of ofCaller) {
+    const near = index.get(keyOf(what, seen))
+    const difference = near === undefined ? null : spellingDifference(seen, near.name)
     if (near === undefined || difference === null) continue
-    const text = `the group ${JSON.stringify(seen)} of the token differs from ${JSON.stringify(near.group)} of team ${near.team} only ${difference}`
-    return { team: near.team, text }
+    const text = `the ${what} ${JSON.stringify(seen)} of the token differs from ${JSON.stringify(near.name)} of team ${near.team} only ${difference}`
+    return { team: near.team, what, text }
   }
   return null
+}
+
+interface NearMembership {
+  readonly team: string
+  readonly what: 'group' | 'app'
+  readonly text: string
+}
+
+function keyOf(what: NearMembership['what'], name: string): string {
+  return `${what} ${foldSpelling(name)}`
 }
 
 /** The same of one condition, to put behind its description; empty where there is none. */
@@ -49,6 +64,6 @@ export function nearGroup({ groups }: Condition, principal: Principal): string {
 }
 
 /** Comparing takes time: a token may hold thousands of groups, or a very long one. */
-function comparable(groups: readonly string[]): readonly string[] {
-  return groups.slice(0, 100).filter((group) => group.length <= 256)
+function comparable(names: readonly string[]): readonly string[] {
+  return names.slice(0, 100).filter((name) => name.length <= 256)
 }

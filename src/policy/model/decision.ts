@@ -40,6 +40,7 @@ export interface NearMiss {
     | 'extra-permission'
     | 'condition'
     | 'group'
+    | 'app'
     | 'entry'
     | 'mode'
     | 'ended'
