@@ -64,7 +64,7 @@ export async function startGateway(options: GatewayOptions) {
   const blocks = openBlocks(core, store)
   const overloadWatch = watchOverload(core)
   const { overload } = overloadWatch
-  const devinUsers = createDevinUsers({ calls: ownCalls, now })
+  const devinUsers = createDevinUsers({ calls: ownCalls, monotonic })
   const attempts = createLocalLimiter({ now, monotonic })
   const stages = createStages({
     overload,

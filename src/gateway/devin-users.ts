@@ -20,11 +20,12 @@ export interface MemberCalls {
 
 export interface DevinUsersOptions {
   readonly calls: MemberCalls
-  readonly now: () => number
+  readonly monotonic: () => number
 }
 
 interface Remembered {
   readonly user: DevinUser
+  /** By the monotonic clock. */
   readonly askedAtMs: number
 }
 
@@ -36,7 +37,7 @@ const unknownMs = 30_000
 /** More than the members of a large company. */
 const mostRemembered = 20_000
 
-export function createDevinUsers({ calls, now }: DevinUsersOptions) {
+export function createDevinUsers({ calls, monotonic }: DevinUsersOptions) {
   const remembered = new LRUCache<string, Remembered>({ max: mostRemembered })
   const underWay = new Map<string, Promise<DevinUser | null>>()
 
@@ -46,7 +47,7 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions) {
     if (running !== undefined) return running
     const asked = search(calls, list, email).then((user) => {
       underWay.delete(key)
-      if (user !== null) remembered.set(key, { user, askedAtMs: now() })
+      if (user !== null) remembered.set(key, { user, askedAtMs: monotonic() })
       return user
     })
     underWay.set(key, asked)
@@ -79,7 +80,7 @@ export function createDevinUsers({ calls, now }: DevinUsersOptions) {
         }
       const key = JSON.stringify([list.operation, list.organization, address])
       const known = remembered.get(key)
-      const age = known === undefined ? Number.POSITIVE_INFINITY : now() - known.askedAtMs
+      const age = known === undefined ? Number.POSITIVE_INFINITY : monotonic() - known.askedAtMs
       if (known !== undefined && age < ('id' in known.user ? believedMs : unknownMs)) {
         if ('id' in known.user && age >= refreshAfterMs) void ask(list, email, key)
         return known.user

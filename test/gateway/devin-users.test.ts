@@ -51,7 +51,7 @@ beforeEach(() => {
   asked = []
   nowMs = 0
   fails = false
-  users = createDevinUsers({ calls, now: () => nowMs })
+  users = createDevinUsers({ calls, monotonic: () => nowMs })
 })
 
 async function find(organization: string | null = 'org-a', principal = ada, policy = both): Promise<DevinUser> {
@@ -165,7 +165,7 @@ describe('what was found', () => {
 
   test('is nothing when a list has no end or no shape', async () => {
     const endless = createDevinUsers({
-      now: () => 0,
+      monotonic: () => 0,
       calls: {
         read: (_id, _parameters, query) =>
           Promise.resolve({
@@ -174,7 +174,7 @@ describe('what was found', () => {
       },
     })
     await expect(endless.find(both, ada, 'org-a', true)).rejects.toMatchObject({ reason: 'member-list' })
-    const shapeless = createDevinUsers({ now: () => 0, calls: { read: () => Promise.resolve({ value: [] }) } })
+    const shapeless = createDevinUsers({ monotonic: () => 0, calls: { read: () => Promise.resolve({ value: [] }) } })
     await expect(shapeless.find(both, ada, 'org-a', true)).rejects.toMatchObject({ reason: 'member-list' })
   })
 

@@ -20,6 +20,8 @@ let running: RunningGateway
 let url: string
 let callback: string
 let aheadMs = 0
+/** By how much the computer's clock was set. */
+let setMs = 0
 
 beforeAll(async () => {
   // It warns about its memory store and its own pages at every start; both are what a test wants.
@@ -38,7 +40,8 @@ beforeAll(async () => {
   })
   running = await startTestGateway({
     env: { CONSOLE_SECRET: clientSecret },
-    now: () => Date.now() + aheadMs,
+    now: () => Date.now() + aheadMs + setMs,
+    monotonic: () => performance.now() + aheadMs,
     config: `admin:
   auth:
     issuer: ${provider.issuer}
@@ -286,6 +289,27 @@ describe('a session', () => {
       expect((await busy.open(`${url}/api/status`, { headers: asScript })).status).toBe(401)
     } finally {
       aheadMs = 0
+    }
+  })
+
+  test.each([
+    ['back', -7_200_000],
+    ['ahead', 7_200_000],
+  ])('lasts as long when the clock of the computer is set %s', async (_name, stepMs) => {
+    const poll = { ...asScript, 'gateway-console': 'poll' }
+    try {
+      const browser = await signedIn('vera')
+      setMs = stepMs
+      aheadMs = 240_000
+      const lasting = await browser.open(`${url}/api/session`, { headers: poll })
+      expect(lasting.status).toBe(200)
+      const { idle_until: idleUntil } = (await lasting.json()) as { readonly idle_until: string }
+      expect(Math.round((Date.parse(idleUntil) - (Date.now() + stepMs + aheadMs)) / 60_000)).toBe(6)
+      aheadMs = 601_000
+      expect((await browser.open(`${url}/api/session`, { headers: poll })).status).toBe(401)
+    } finally {
+      aheadMs = 0
+      setMs = 0
     }
   })
 

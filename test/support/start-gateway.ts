@@ -84,6 +84,8 @@ export interface StartOptions {
   readonly listen?: string
   /** A clock of the test's own. */
   readonly now?: () => number
+  /** A monotonic clock of the test's own. */
+  readonly monotonic?: () => number
   /** Readings of the event loop's delay of the test's own; default: none. */
   readonly eventLoopDelay?: () => number
   /** How often the files of policies are looked at; where a test waits for a change to be found, `quickPace`. */
@@ -188,6 +190,7 @@ ${options.config ?? ''}
     log,
     version: 'test',
     ...(options.now === undefined ? {} : { now: options.now }),
+    ...(options.monotonic === undefined ? {} : { monotonic: options.monotonic }),
     // Tests wait for most of the records.
     pace: { files: options.filePace ?? { ...usualPace, stillOnDemand: 10 }, records: { flushMs: 5 } },
     // A machine that is slow must not have requests refused, nor readiness say so.

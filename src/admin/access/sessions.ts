@@ -5,13 +5,14 @@ import type { Renewal } from '../../identity/sign-in/sign-in.ts'
 import { createSealing } from '../../store/sealing.ts'
 import type { Operator } from './operator.ts'
 
-/** Ends of a session, in milliseconds since the epoch. */
+/** Beginning and ends of a session, in milliseconds. */
 export interface SessionTimes {
   readonly sinceMs: number
   readonly idleUntilMs: number
   readonly untilMs: number
 }
 
+/** Times are of the monotonic clock: a session lasts as long, however the computer's clock is set. */
 export interface Session {
   operator: Operator
   /** For later checks at the issuer; null where it gave no refresh token. */
@@ -34,17 +35,17 @@ const mostOfSubject = 20
 
 export class BrowserSessions {
   readonly #limits: SessionLimits
-  readonly #now: () => number
+  readonly #monotonic: () => number
   readonly #byId = new Map<string, Session>()
 
-  constructor(limits: SessionLimits, now: () => number) {
+  constructor(limits: SessionLimits, monotonic: () => number) {
     this.#limits = limits
-    this.#now = now
+    this.#monotonic = monotonic
   }
 
   /** Returns the id of the new session; the oldest one ends where there are too many, of its subject or in all. */
   add(operator: Operator, renewal: Renewal | null): string {
-    const nowMs = this.#now()
+    const nowMs = this.#monotonic()
     const id = randomBytes(32).toString('base64url')
     this.#byId.set(id, {
       operator,
@@ -65,8 +66,8 @@ export class BrowserSessions {
   get(id: string, isUse: boolean): Session | null {
     const session = this.#byId.get(id)
     if (session === undefined) return null
-    const { idleUntilMs, untilMs } = this.timesOf(session)
-    const nowMs = this.#now()
+    const { idleUntilMs, untilMs } = this.timesOf(session, 0)
+    const nowMs = this.#monotonic()
     if (nowMs >= Math.min(idleUntilMs, untilMs)) {
       this.#byId.delete(id)
       return null
@@ -81,8 +82,10 @@ export class BrowserSessions {
     return session
   }
 
-  timesOf({ sinceMs, usedAtMs }: Session): SessionTimes {
+  /** `aheadMs`: by how much the clock of the returned times is ahead of the monotonic one. */
+  timesOf(session: Session, aheadMs: number): SessionTimes {
     const { idleMs, longestMs } = this.#limits
+    const [sinceMs, usedAtMs] = [session.sinceMs + aheadMs, session.usedAtMs + aheadMs]
     return { sinceMs, untilMs: sinceMs + longestMs, idleUntilMs: Math.min(usedAtMs + idleMs, sinceMs + longestMs) }
   }
 }
@@ -101,19 +104,19 @@ const context = 'started'
  * of its browser, so that nobody can push out others by beginning many.
  */
 export class StartedSignIns<T extends object> {
-  readonly #now: () => number
+  readonly #monotonic: () => number
   readonly #lastsMs: number
   readonly #sealing = createSealing(randomBytes(32), 'sign-in')
   readonly #used = new Set<string>()
 
-  constructor(lastsMs: number, now: () => number) {
+  constructor(lastsMs: number, monotonic: () => number) {
     this.#lastsMs = lastsMs
-    this.#now = now
+    this.#monotonic = monotonic
   }
 
   /** Returns the value of the cookie. */
   add(value: T): string {
-    const endsAtMs = this.#now() + this.#lastsMs
+    const endsAtMs = this.#monotonic() + this.#lastsMs
     return this.#sealing.seal(Buffer.from(JSON.stringify({ value, endsAtMs })), context).toString('base64url')
   }
 
@@ -130,6 +133,6 @@ export class StartedSignIns<T extends object> {
     }
     // Nobody else can seal.
     const { value, endsAtMs } = JSON.parse(opened.toString()) as { readonly value: T; readonly endsAtMs: number }
-    return endsAtMs > this.#now() ? value : null
+    return endsAtMs > this.#monotonic() ? value : null
   }
 }

@@ -21,6 +21,7 @@ export interface SignedInAccessOptions {
   readonly verify: (credentials: string) => Principal | Problem | Promise<Principal | Problem>
   readonly signIn: Pick<SignIn, 'begin' | 'finish' | 'renew'>
   readonly now: () => number
+  readonly monotonic: () => number
   readonly onRefused: AccessOptions['onRefused']
   /** Learns who signs in and out, for the log. */
   readonly onSession: (event: 'signed-in' | 'signed-out' | 'session-ended', operator: Operator) => void
@@ -46,10 +47,10 @@ export function roleReader(auth: Pick<AdminAuthConfig, 'roles'>): (principal: Pr
 }
 
 export function createSignedInAccess(options: SignedInAccessOptions): Access {
-  const { auth, surface, verify, signIn, now, onSession } = options
+  const { auth, surface, verify, signIn, now, monotonic, onSession } = options
   const rolesFor = roleReader(auth)
-  const sessions = new BrowserSessions({ idleMs: auth.sessionIdleMs, longestMs: auth.sessionLongestMs }, now)
-  const started = new StartedSignIns<StartedSignIn & { readonly returnTo: string }>(signInMs, now)
+  const sessions = new BrowserSessions({ idleMs: auth.sessionIdleMs, longestMs: auth.sessionLongestMs }, monotonic)
+  const started = new StartedSignIns<StartedSignIn & { readonly returnTo: string }>(signInMs, monotonic)
 
   function operatorOf(principal: Principal, signedIn: 'browser' | 'token'): Operator {
     const { subject, issuer, email, emailVerified, actor, priorActors, claims } = principal
@@ -87,7 +88,7 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
     if (id === null) return null
     const session = sessions.get(id, request.headers[consoleField] !== 'poll')
     if (session === null) return null
-    if (session.renewal !== null && now() - session.checkedAtMs >= checkMs)
+    if (session.renewal !== null && monotonic() - session.checkedAtMs >= checkMs)
       await (session.checking ??= check(id, session, session.renewal))
     return sessions.get(id, false)
   }
@@ -96,7 +97,7 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
   async function check(id: string, session: Session, renewal: Renewal): Promise<void> {
     const renewed = await signIn.renew(renewal)
     session.checking = null
-    session.checkedAtMs = now()
+    session.checkedAtMs = monotonic()
     if (renewed instanceof Problem && renewed.kind === 'identity-provider-unavailable') return
     const operator = renewed instanceof Problem ? null : operatorOf(renewed.principal, 'browser')
     if (renewed instanceof Problem || operator === null || operator.roles.length === 0) {
@@ -160,7 +161,7 @@ export function createSignedInAccess(options: SignedInAccessOptions): Access {
     if (operator instanceof Problem) return operator
     const id = operator.signedIn === 'browser' ? sessionIdOf(request) : null
     const session = id === null ? null : sessions.get(id, false)
-    return json(200, sessionView(operator, session === null ? null : sessions.timesOf(session)))
+    return json(200, sessionView(operator, session === null ? null : sessions.timesOf(session, now() - monotonic())))
   }
 
   function signOut(request: AccessRequest): AccessAnswer {

@@ -19,6 +19,7 @@ export interface SignInOptions {
   /** Whether these claims say enough; else the issuer's UserInfo page is asked as well. */
   readonly isEnough: (principal: Principal) => boolean
   readonly now: () => number
+  readonly monotonic: () => number
   /** Why a sign-in failed, for operators. Never a token, a code or a secret. */
   readonly onFault: (text: string) => void
 }
@@ -49,7 +50,7 @@ const usualScopes = ['profile', 'email', 'groups']
 
 export type SignIn = ReturnType<typeof createSignIn>
 
-export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: SignInOptions) {
+export function createSignIn({ auth, tokens, secret, isEnough, now, monotonic, onFault }: SignInOptions) {
   const issuer = auth.idTokenIssuer
   const agent = new Agent({
     connect: { rejectUnauthorized: true, ...(issuer.ca === null ? {} : { ca: issuer.ca }) },
@@ -60,7 +61,7 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
   let known: { readonly metadata: oidc.ServerMetadata; readonly atMs: number } | null = null
 
   async function metadataOf(): Promise<oidc.ServerMetadata> {
-    if (known !== null && now() - known.atMs < metadataMs) return known.metadata
+    if (known !== null && monotonic() - known.atMs < metadataMs) return known.metadata
     const found = await oidc.discovery(new URL(issuer.issuer), auth.clientId, undefined, oidc.None(), {
       [oidc.customFetch]: customFetch,
       timeout: timeoutS,
@@ -70,7 +71,7 @@ export function createSignIn({ auth, tokens, secret, isEnough, now, onFault }: S
     const metadata = Object.assign(found.serverMetadata(), {
       id_token_signing_alg_values_supported: [...issuer.algorithms],
     })
-    known = { metadata, atMs: now() }
+    known = { metadata, atMs: monotonic() }
     return metadata
   }
 

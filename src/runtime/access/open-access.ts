@@ -71,6 +71,7 @@ export function openAccess({ config, env, log, now, monotonic }: AccessSurroundi
     auth,
     tokens: idTokens,
     now,
+    monotonic,
     // As the source keeps it now, so that a new one counts from the next sign-in on. Null for a public client.
     secret: async () =>
       auth.clientSecret === null ? null : await readPlainSecret(auth.clientSecret, 'client secret', { env, remote }),
@@ -85,6 +86,7 @@ export function openAccess({ config, env, log, now, monotonic }: AccessSurroundi
     verify: tokens.verify,
     signIn,
     now,
+    monotonic,
     onRefused,
     onSession: (event, { subject, issuer, roles }: Operator) =>
       log.info({ event: `operator-${event}`, subject, issuer, roles }, sessionTexts[event]),

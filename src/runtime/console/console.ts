@@ -17,7 +17,7 @@ import { stepSeconds, TimeSeries } from './moment/series.ts'
 export function openConsole(options: ConsoleOptions) {
   const { core, shares, upstream, app, group } = options
   const { config, log, now, recent } = core
-  const budgets = keepBudgets(shares.showBudgets, now)
+  const budgets = keepBudgets(shares.showBudgets, core.monotonic)
   const moment = createNow(options, () => budgets.latest?.views ?? [])
   const series = new TimeSeries()
   let [seen, before] = [recent.total, recent.totals]

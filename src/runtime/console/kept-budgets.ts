@@ -3,6 +3,7 @@
 import type { BudgetView } from '../../budgets/budget-status.ts'
 
 export interface KeptBudgets {
+  /** By the monotonic clock. */
   readonly atMs: number
   readonly views: readonly BudgetView[]
 }
@@ -10,7 +11,7 @@ export interface KeptBudgets {
 const freshMs = 1_000
 
 /** `read`: null while their state is unknown. */
-export function keepBudgets(read: () => Promise<readonly BudgetView[] | null>, now: () => number) {
+export function keepBudgets(read: () => Promise<readonly BudgetView[] | null>, monotonic: () => number) {
   let latest: KeptBudgets | null = null
   let isFailing = false
   let isReading = false
@@ -25,14 +26,14 @@ export function keepBudgets(read: () => Promise<readonly BudgetView[] | null>, n
     },
     /** Reads again, without waiting: one reading at a time, and none of what is new. */
     renew(): void {
-      if (isReading || (latest !== null && now() - latest.atMs < freshMs)) return
+      if (isReading || (latest !== null && monotonic() - latest.atMs < freshMs)) return
       isReading = true
       void read()
         .catch(() => null)
         .then((views) => {
           isReading = false
           isFailing = views === null
-          if (views !== null) latest = { atMs: now(), views }
+          if (views !== null) latest = { atMs: monotonic(), views }
         })
     },
   }
