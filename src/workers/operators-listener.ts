@@ -51,8 +51,11 @@ const healthPaths = ['/livez', '/readyz', '/metrics']
 /** The format of metrics, when no worker says it. */
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
-/** How long a worker may take for a read, for one that reads files or a whole policy set, and for a change. */
-const answerMs = { read: 1_000, slow: 70_000, change: 30_000 } as const
+/**
+ * How long a worker may take for a read, for one that reads files or a whole policy set, and for a change. With the read of a worker
+ * that hangs an answer still comes within the second that probes usually wait.
+ */
+const answerMs = { read: 800, slow: 70_000, change: 30_000 } as const
 
 /** As much as a worker takes; one that is cut off is no JSON any more, and is refused. */
 const mostBodyCharacters = 256 * 1024
@@ -131,11 +134,13 @@ async function answer(pool: Pool, request: Question, response: ServerResponse): 
   // What each worker keeps for itself is asked of all; what they share, one of them is asked about.
   const forAll = ['GET /readyz', 'GET /metrics', 'GET /api/status', 'POST /api/reload']
   if (route === 'POST /api/reload') pool.reopen()
-  const listening = pool.workers.filter(({ admin }) => admin !== null)
+  // The latest ping may be on its way.
+  const listening = pool.workers.filter(({ admin, unanswered }) => admin !== null && unanswered < 2)
   const silent = (): string => pool.workers.map((worker) => `worker ${worker.number}: ${silenceOf(worker)}`).join('; ')
   const merge = mergeOf(request.method, path, request.url)
   if (merge !== null) {
-    const merged = await mergedAnswer(merge, listening, (workers) => askAll(workers, request))
+    const answerable = isSlow(request.url) ? await alive(listening, request) : listening
+    const merged = await mergedAnswer(merge, answerable, (workers) => askAll(workers, request))
     return merged === null ? reply(response, 503, { error: silent() }) : plain(response, ...merged)
   }
   const asked = !forAll.includes(route)

@@ -31,6 +31,8 @@ export interface WorkerStatus {
   readonly admin: BoundAddress | null
   /** Proves to that listener that the parent asks. */
   readonly secret: string
+  /** Pings that it has not answered. */
+  readonly unanswered: number
 }
 
 interface WorkerSlot extends WorkerStatus {
@@ -38,7 +40,6 @@ interface WorkerSlot extends WorkerStatus {
   restarts: number
   admin: BoundAddress | null
   secret: string
-  /** Pings that it has not answered. */
   unanswered: number
   /** Its name among the instances that share the store. */
   instance: string | null

@@ -1,6 +1,8 @@
 // The one operators' listener of several workers: it lets operators in, and tells the workers who they are.
 
-import { connect, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { mostConnections, mostOfClient } from '../../src/admin/access/connection-cap.ts'
 import { createAccess } from '../../src/admin/access/access.ts'
@@ -80,7 +82,7 @@ let workerUrl: string
 beforeAll(async () => {
   for (const [index, worker] of workers.entries()) {
     const admin = await worker.listen('127.0.0.1', 0)
-    Object.assign(pool.workers, { [index]: { number: index + 1, pid: 1, restarts: 0, admin, secret } })
+    Object.assign(pool.workers, { [index]: { number: index + 1, pid: 1, restarts: 0, admin, secret, unanswered: 0 } })
     workerUrl = `http://127.0.0.1:${admin.port}`
   }
   url = `http://127.0.0.1:${(await listener.listen('127.0.0.1', 0)).port}`
@@ -192,6 +194,33 @@ test('does not wait for a request that does not end, and gives its place away', 
     clearInterval(drip)
   }
   await single.close()
+})
+
+test('a worker that hangs is asked whether it lives, and nothing that takes longer; once that is known, nothing', async () => {
+  const asked: (string | undefined)[] = []
+  const silent = createServer(({ url: path }) => void asked.push(path)).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const hanging = { number: 3, pid: 1, restarts: 0, admin: { host: '127.0.0.1', port }, secret, unanswered: 1 }
+  pool.workers.push(hanging)
+  const read = (path: string): Promise<Response> => fetch(`${url}${path}`, { headers: as('vera') })
+  try {
+    for (const path of ['/api/decisions', '/api/matrix', '/api/policies/changes']) await read(path)
+    expect(new Set(asked)).toEqual(new Set(['/livez']))
+    asked.length = 0
+    Object.assign(hanging, { unanswered: 2 })
+    for (const path of ['/readyz', '/metrics', '/api/status', '/api/keys', '/api/decisions', '/api/matrix'])
+      await read(path)
+    expect(asked).toEqual([])
+    expect(await (await read('/readyz')).json()).toMatchObject({
+      ready: true,
+      reasons: ['worker 3: it does not answer'],
+    })
+  } finally {
+    pool.workers.pop()
+    silent.closeAllConnections()
+    silent.close()
+  }
 })
 
 test('tells of a defect, which the answer says is in the log', async () => {
