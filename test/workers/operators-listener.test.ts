@@ -202,7 +202,7 @@ test('a worker that hangs is asked whether it lives, and nothing that takes long
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
   const hanging = { number: 3, pid: 1, restarts: 0, admin: { host: '127.0.0.1', port }, secret, unanswered: 1 }
-  pool.workers.push(hanging)
+  pool.workers.push(hanging as unknown as Pool['workers'][number])
   const read = (path: string): Promise<Response> => fetch(`${url}${path}`, { headers: as('vera') })
   try {
     for (const path of ['/api/decisions', '/api/matrix', '/api/policies/changes']) await read(path)

@@ -13,8 +13,8 @@ export interface Ask {
   readonly cost: number
   /** `peek`: only reads the state of the limits. */
   readonly what: 'take' | 'peek'
-  /** What the store has decided; null when it could not be asked. Called once. */
-  readonly settle: (decision: LimitDecision | null) => void
+  /** What the store has decided; null when it could not be asked, or has lost what it held. Called once. */
+  readonly settle: (decision: LimitDecision | null, hasLost: boolean) => void
   /** What the store has decided after all, by its clock at `storeMs`, when `settle` was called with null. */
   readonly late: ((decision: LimitDecision, storeMs: number) => void) | null
 }
@@ -103,9 +103,9 @@ export class LimitCall {
     return true
   }
 
-  /** The call failed: whether the store has done it is unknown. */
-  fail(): void {
-    for (const { ask } of this.#asks) ask.settle(null)
+  /** The call failed: whether the store has done it is unknown; or it has lost what it held, and has done nothing. */
+  fail(hasLost: boolean): void {
+    for (const { ask } of this.#asks) ask.settle(null, hasLost)
   }
 
   /** Uses that were to be counted beside those of requests; not those that were given back. */

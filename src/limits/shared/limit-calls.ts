@@ -74,7 +74,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
         },
       )
       .then((answer) => {
-        isLost = !call.read(answer, (ask, decision) => ask.settle(decision))
+        isLost = !call.read(answer, (ask, decision) => ask.settle(decision, false))
         if (isLost) throw new Error('the store has lost what it held')
       })
       .then(
@@ -88,7 +88,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
           // Everything counted here is reported again in the new epoch.
           if (isLost) store.membership.heartbeat()
           else onUntold(call.unreported)
-          call.fail()
+          call.fail(isLost)
           rest()
         },
       )
@@ -124,7 +124,7 @@ export function createLimitCalls({ store, now, heldOf, onUntold }: LimitCallsOpt
     isBusy = false
     const left = asks
     asks = []
-    for (const ask of left) ask.settle(null)
+    for (const ask of left) ask.settle(null, false)
     for (const resolve of idlers) resolve()
     idlers = []
   }

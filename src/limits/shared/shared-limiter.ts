@@ -31,6 +31,13 @@ interface HeldSlots {
   readonly remaining: number
 }
 
+/** A request that waits until all instances have told a store that had lost it what they used. */
+interface Waiting {
+  /** How often the store had lost what it held when the wait began. */
+  readonly losses: number
+  readonly goOn: (mayAsk: boolean) => void
+}
+
 export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: SharedLimiterOptions) {
   const here = createLocalShare({ now, monotonic })
   const calls = createLimitCalls({ store, now, heldOf: here.running, onUntold: here.putBack })
@@ -43,9 +50,34 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
       if (limit.quota === null) slots.set(limit.meter, { limit, remaining: statuses[index]?.remaining ?? 0 })
   }
 
+  let losses = 0
   /** Until when the store may not have heard of all uses, by the monotonic clock. */
   let retoldAtMs = Number.NEGATIVE_INFINITY
-  const isAlone = (): boolean => store.away || monotonic() < retoldAtMs
+  let retold: NodeJS.Timeout | null = null
+  let waiting: Waiting[] = []
+
+  const isRetelling = (): boolean => monotonic() < retoldAtMs
+
+  function awaitRetelling(): void {
+    retoldAtMs = monotonic() + retoldWithinMs
+    if (retold !== null) clearTimeout(retold)
+    retold = setTimeout(() => goOn(() => true, !store.away), retoldWithinMs)
+  }
+
+  /** Lets those go on that satisfy: to the store, or by their share. */
+  function goOn(isIt: (one: Waiting) => boolean, mayAsk: boolean): void {
+    const all = waiting
+    waiting = all.filter((one) => !isIt(one))
+    for (const one of all) if (isIt(one)) one.goOn(mayAsk)
+  }
+
+  /** By its share an instance would let through what others, of which it has not heard since, have used up. */
+  function askWhenRetold(limits: readonly Limit[], cost: number): Promise<LimitDecision> {
+    return new Promise((resolve) => {
+      const goOnAsking = (mayAsk: boolean): void => resolve(mayAsk ? ask(limits, cost, false) : judgeHere(limits, cost))
+      waiting.push({ losses, goOn: goOnAsking })
+    })
+  }
 
   function judgeHere(limits: readonly Limit[], cost: number): LimitDecision {
     const costly = limits.find(({ kind, shadow }) => kind === 'refundable' && !shadow)
@@ -56,7 +88,7 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     return decision
   }
 
-  function ask(limits: readonly Limit[], cost: number): Promise<LimitDecision> {
+  function ask(limits: readonly Limit[], cost: number, mayWait = true): Promise<LimitDecision> {
     const askedMs = monotonic()
     return new Promise((resolve) => {
       let refusedHere = false
@@ -64,7 +96,12 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
         limits,
         cost,
         what: 'take',
-        settle(decided) {
+        settle(decided, hasLost) {
+          if (hasLost && mayWait && store.membership.instances > 1) {
+            if (!isRetelling()) awaitRetelling()
+            resolve(askWhenRetold(limits, cost))
+            return
+          }
           const decision = decided ?? judgeHere(limits, cost)
           if (decided?.granted === true) {
             here.count(limits, cost)
@@ -109,10 +146,15 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   }, retellEveryMs)
   store.onChange((away) => {
     refusals.clear()
-    if (!away) reportAll()
+    if (away) goOn(() => true, false)
+    else reportAll()
   })
   store.membership.onEpoch(() => {
-    if (store.membership.instances > 1) retoldAtMs = monotonic() + retoldWithinMs
+    losses += 1
+    if (store.membership.instances > 1) awaitRetelling()
+    else goOn(() => true, !store.away)
+    // A store that goes on losing everything keeps nobody waiting.
+    goOn((one) => one.losses + 1 < losses, false)
     refusals.clear()
     calls.dropUses()
     here.recount()
@@ -121,12 +163,13 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
 
   return {
     take(limits: readonly Limit[], cost = costOfRequest): LimitDecision | Promise<LimitDecision> {
-      if (isAlone()) return judgeHere(limits, cost)
+      if (store.away) return judgeHere(limits, cost)
+      if (isRetelling()) return askWhenRetold(limits, cost)
       return refusals.find(limits, monotonic()) ?? ask(limits, cost)
     },
     peek(limits: readonly Limit[]): readonly LimitStatus[] | Promise<readonly LimitStatus[]> {
       const peekHere = () => here.peek(limits, store.state.instances)
-      if (isAlone()) return peekHere()
+      if (store.away || isRetelling()) return peekHere()
       return new Promise((resolve) => {
         calls.ask({
           limits,
@@ -158,6 +201,8 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
     /** Resolves when the store has heard of all that is over, or cannot. */
     close(): Promise<void> {
       clearInterval(upkeep)
+      if (retold !== null) clearTimeout(retold)
+      goOn(() => true, false)
       calls.flush()
       return calls.whenIdle()
     },
