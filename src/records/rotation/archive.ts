@@ -51,10 +51,10 @@ export function createArchive(options: ArchiveOptions) {
     return entries
       .flatMap((entry): Rotated[] => {
         const rest = entry.isFile() && entry.name.startsWith(beginning) ? entry.name.slice(beginning.length) : ''
-        const [, day, hour, minute, second, end, part] = timeForm.exec(rest) ?? []
-        const atMs = Date.parse(`${day}${hour}:${minute}:${second}`)
+        const atMs = rotatedAtMs(rest)
+        const [, end, part] = /(\.gz|\.zst)?(\.part)?$/.exec(rest) ?? []
         const form = part !== undefined ? 'part' : end !== undefined ? 'compressed' : null
-        return Number.isNaN(atMs) ? [] : [{ file: join(folder, entry.name), atMs, form }]
+        return atMs === null ? [] : [{ file: join(folder, entry.name), atMs, form }]
       })
       .sort((a, b) => a.atMs - b.atMs)
   }
@@ -146,6 +146,13 @@ export function createArchive(options: ArchiveOptions) {
       await running
     },
   }
+}
+
+/** When a file was moved away, by what `rotation.ts` adds to its name; null for other endings. */
+export function rotatedAtMs(ending: string): number | null {
+  const [, day, hour, minute, second] = timeForm.exec(ending) ?? []
+  const atMs = Date.parse(`${day}${hour}:${minute}:${second}`)
+  return Number.isNaN(atMs) ? null : atMs
 }
 
 /** Half a compressed file, whose whole text is in the file beside it: a shell's pattern names it as well. */

@@ -1,9 +1,12 @@
-// Reads decision records from their files, the newest first, for a bounded time and a bounded number of bytes.
+// Reads decision records from their files, the newest first, for a bounded time and a bounded number of bytes. Rotated files are read as
+// they are, also compressed ones.
 
 import { open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseObject } from '../../json/untyped.ts'
+import { rotatedAtMs } from '../rotation/archive.ts'
+import { isReadable, readCompressed } from './compressed-file.ts'
 
 /** How far was read. */
 export interface FilesRead {
@@ -14,8 +17,8 @@ export interface FilesRead {
   readonly oldest: string | null
   /** Nothing older is left in these files. */
   readonly isComplete: boolean
-  /** Compressed files, which are not read. */
-  readonly compressed: readonly string[]
+  /** Compressed files that were not read to their end: too large for the bounds, broken, or in another form. */
+  readonly unread: readonly string[]
 }
 
 export interface FileSearch {
@@ -23,11 +26,15 @@ export interface FileSearch {
   readonly file: string
   readonly maxBytes: number
   readonly maxMs: number
+  /** How long a compressed file that was begun may take. */
+  readonly maxMsOfCompressed: number
   readonly monotonic: () => number
   /** Leaves the process to others for so many milliseconds. */
   readonly rest?: (ms: number) => Promise<unknown>
   /** Texts that a line has to hold; others are not parsed. */
   readonly texts: readonly string[]
+  /** Time of the newest record that may be wanted; null: any. */
+  readonly until: string | null
   /** Takes a record; false ends the search. */
   readonly take: (record: Readonly<Record<string, unknown>>) => boolean
 }
@@ -39,42 +46,95 @@ const longestRestMs = 50
 /** A longer line is no record of ours. */
 const longestLine = 4 * 1024 * 1024
 
+interface Progress {
+  readonly names: string[]
+  readonly unread: string[]
+  bytes: number
+  oldest: string | null
+}
+
+/** When to rest, and when to stop. */
+interface Pace {
+  /** Rests where it is time to. False: the bounds are reached, with so much time more. */
+  readonly goOn: (moreMs?: number) => Promise<boolean>
+}
+
 /** Reads from the end of the newest file to the beginning of the oldest one. Rejects where the folder cannot be read. */
 export async function readNewestFirst(search: FileSearch): Promise<FilesRead> {
-  const { plain, compressed } = await filesOf(search.file)
-  const untilMs = search.monotonic() + search.maxMs
-  const read = { names: [] as string[], bytes: 0, oldest: null as string | null }
+  const read: Progress = { names: [], unread: [], bytes: 0, oldest: null }
+  const pace = paceOf(search, read)
   let isComplete = true
-  for (const file of plain) {
-    read.names.push(basename(file))
-    if (await readBackwards(file, search, read, untilMs)) continue
+  for (const file of await filesOf(search.file)) {
+    const isRead = isCompressed(file) ? readForwards : readBackwards
+    if (await isRead(file, search, read, pace)) continue
     isComplete = false
     break
   }
-  return { ...read, isComplete, compressed: compressed.map((file) => basename(file)) }
+  return { ...read, isComplete }
+}
+
+function paceOf({ maxBytes, maxMs, monotonic, rest = wait }: FileSearch, read: Progress): Pace {
+  const untilMs = monotonic() + maxMs
+  let workedFromMs = monotonic()
+  return {
+    async goOn(moreMs = 0) {
+      const workedMs = monotonic() - workedFromMs
+      if (workedMs >= restAfterMs) {
+        await rest(Math.min(workedMs, longestRestMs))
+        workedFromMs = monotonic()
+      }
+      return read.bytes < maxBytes && monotonic() <= untilMs + moreMs
+    },
+  }
+}
+
+/** True when older files are next: all of this one was read, or it cannot be. */
+async function readForwards(file: string, search: FileSearch, read: Progress, pace: Pace): Promise<boolean> {
+  if (!(await pace.goOn())) return false
+  const name = basename(file)
+  const { texts, until, take, maxBytes, maxMsOfCompressed } = search
+  const found = !isReadable(file)
+    ? null
+    : await readCompressed({
+        file,
+        maxBytes: maxBytes - read.bytes,
+        isWanted: (line) =>
+          texts.every((each) => line.includes(each)) && (until === null || (timeOf(line) ?? '') <= until),
+        async goOn(bytes) {
+          read.bytes += bytes
+          return await pace.goOn(maxMsOfCompressed)
+        },
+      }).catch(() => null)
+  if (found?.isWhole !== true) read.unread.push(name)
+  if (found === null) return true
+  read.names.push(name)
+  for (const line of found.lines) {
+    const record = parseObject(line)
+    if (record !== null && !take(record)) {
+      read.oldest = timeOf(line) ?? read.oldest
+      return false
+    }
+  }
+  read.oldest = (found.first === null ? null : timeOf(found.first)) ?? read.oldest
+  return !found.isCut
+}
+
+/** Of a record that the gateway has written. */
+function timeOf(line: string): string | null {
+  return /^\{"time":"([^"]{10,40})"/.exec(line)?.[1] ?? null
 }
 
 /** True when its beginning was reached. */
-async function readBackwards(
-  file: string,
-  { maxBytes, monotonic, texts, take, rest = wait }: FileSearch,
-  read: { bytes: number; oldest: string | null },
-  untilMs: number,
-): Promise<boolean> {
+async function readBackwards(file: string, { texts, take }: FileSearch, read: Progress, pace: Pace): Promise<boolean> {
+  read.names.push(basename(file))
   const handle = await open(file).catch(() => null)
   if (handle === null) return true
   try {
     let position = (await handle.stat()).size
     // The beginning of a line whose end was read before.
     let tail = Buffer.alloc(0)
-    let workedFromMs = monotonic()
     while (position > 0) {
-      const workedMs = monotonic() - workedFromMs
-      if (workedMs >= restAfterMs) {
-        await rest(Math.min(workedMs, longestRestMs))
-        workedFromMs = monotonic()
-      }
-      if (read.bytes >= maxBytes || monotonic() > untilMs) return false
+      if (!(await pace.goOn())) return false
       const length = Math.min(chunkBytes, position)
       position -= length
       const chunk = Buffer.alloc(length)
@@ -89,8 +149,7 @@ async function readBackwards(
       tail = text.subarray(0, begin)
       for (const line of text.subarray(begin).toString('utf8').split('\n').toReversed()) {
         if (line === '') continue
-        const time = /^\{"time":"([^"]{10,40})"/.exec(line)?.[1]
-        if (time !== undefined) read.oldest = time
+        read.oldest = timeOf(line) ?? read.oldest
         if (!texts.every((each) => line.includes(each))) continue
         const record = parseObject(line)
         if (record !== null && !take(record)) return false
@@ -102,10 +161,12 @@ async function readBackwards(
   }
 }
 
+function isCompressed(file: string): boolean {
+  return /\.(gz|zst|xz|bz2)$/.test(file)
+}
+
 /** The file and those that a rotation has moved beside it, the newest first. What is being compressed stands there as it was, too. */
-async function filesOf(
-  file: string,
-): Promise<{ readonly plain: readonly string[]; readonly compressed: readonly string[] }> {
+async function filesOf(file: string): Promise<readonly string[]> {
   const [folder, name] = [dirname(file), basename(file)]
   const stem = name.replace(/\.[a-z]+$/, '')
   const names = (await readdir(folder)).filter(
@@ -117,15 +178,18 @@ async function filesOf(
     names.map(async (each) => {
       const path = join(folder, each)
       const stats = await stat(path).catch(() => null)
-      return {
-        path,
-        isFile: stats?.isFile() === true,
-        mtimeMs: each === name ? Number.POSITIVE_INFINITY : (stats?.mtimeMs ?? 0),
-      }
+      const endMs =
+        each === name ? Number.POSITIVE_INFINITY : (rotatedAtMs(each.slice(name.length + 1)) ?? stats?.mtimeMs ?? 0)
+      return { path, isFile: stats?.isFile() === true, endMs }
     }),
   )
-  const files = found.filter(({ isFile }) => isFile).toSorted((a, b) => b.mtimeMs - a.mtimeMs)
-  const paths = files.map(({ path }) => path)
-  const isCompressed = (path: string): boolean => /\.(gz|zst|xz|bz2)$/.test(path)
-  return { plain: paths.filter((path) => !isCompressed(path)), compressed: paths.filter(isCompressed) }
+  const files = found.filter(({ isFile }) => isFile)
+  const paths = new Set(files.map(({ path }) => path))
+  return (
+    files
+      // Between its compression and its deletion a file is there twice.
+      .filter(({ path }) => !isCompressed(path) || !paths.has(path.replace(/\.\w+$/, '')))
+      .toSorted((a, b) => b.endMs - a.endMs)
+      .map(({ path }) => path)
+  )
 }

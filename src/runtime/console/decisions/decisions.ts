@@ -40,15 +40,17 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
         files: null,
         note: `The decisions in memory were searched. The records go to ${config.records.decisions}, so older ones are not searched here.`,
       }
-    const { names, bytes, oldest, isComplete, compressed } = found.read
+    const { names, bytes, oldest, isComplete, unread } = found.read
     const rest =
-      compressed.length === 0 ? '' : ` Compressed files are not searched: ${compressed.slice(0, 5).join(', ')}.`
+      unread.length === 0
+        ? ''
+        : ` Compressed files that were not read to their end, because they are too large or broken: ${unread.slice(0, 5).join(', ')}. Search them with "devin-gateway explain --decision ID --log FILE".`
     const howFar = isComplete
       ? 'to their beginning'
       : `back to ${oldest ?? 'their end'}; the next page goes on from there`
     return {
       memory,
-      files: { names, bytes, oldest, complete: isComplete && compressed.length === 0 },
+      files: { names, bytes, oldest, complete: isComplete && unread.length === 0 },
       note: `The decisions in memory and the record files were searched, ${howFar}.${rest}`,
     }
   }
@@ -66,7 +68,8 @@ export function openDecisions({ core, blocks }: ConsoleOptions) {
     const last = page.at(-1)
     const goesOn = all.length > page.length
     // A search that was cut off goes on behind the oldest record that it has read.
-    const cut = found !== null && !found.read.isComplete && found.read.oldest !== null && !goesOn
+    const isFurther = (found?.read.oldest ?? '~') < (query.cursor?.time ?? '~')
+    const cut = found !== null && !found.read.isComplete && isFurther && !goesOn
     const next =
       goesOn && last !== undefined
         ? cursorText({ time: last.time, id: last.decision_id })

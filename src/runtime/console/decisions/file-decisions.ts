@@ -10,6 +10,8 @@ import { isBehind } from './recent-search.ts'
 /** Bounds of one search. */
 const mostBytes = 64 * 1024 * 1024
 const mostMs = 1_000
+/** A compressed file is of use only when it was read to its end. */
+const mostMsOfCompressed = 4_000
 /** Each of them reads files; more have to come back. */
 const mostSearches = 4
 
@@ -24,7 +26,7 @@ export interface FileDecisions {
 }
 
 /** `file`: where decision records go. Only one search reads at a time. */
-export function openFileDecisions(file: string, monotonic: () => number): FileDecisions {
+export function openFileDecisions(file: string, monotonic: () => number, maxBytes = mostBytes): FileDecisions {
   let latest: Promise<unknown> = Promise.resolve()
   let waiting = 0
 
@@ -32,10 +34,12 @@ export function openFileDecisions(file: string, monotonic: () => number): FileDe
     const entries: DecisionEntry[] = []
     const found = await readNewestFirst({
       file,
-      maxBytes: mostBytes,
+      maxBytes,
       maxMs: mostMs,
+      maxMsOfCompressed: mostMsOfCompressed,
       monotonic,
       texts: textsOf(query),
+      until: [query.to, query.cursor?.time ?? null].filter((time) => time !== null).sort()[0] ?? null,
       take(record) {
         if (!isDecisionEntry(record)) return true
         // Records of long writes are a little older than their neighbours.
