@@ -2,11 +2,11 @@
 // synchronous write that never waits for a reader. What a target does not take stays in bounded memory and is tried again.
 
 import { codeInWords, codeOrText } from '../config/values/file-errors.ts'
-import { close as closeFile, fsync, renameSync, writeSync } from 'node:fs'
+import { close as closeFile, fsync, writeSync } from 'node:fs'
 import { flushAtExit, forgetAtExit } from './exit-flush.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { NamedFile } from './named-file.ts'
-import { standardDescriptor } from './target.ts'
+import { moveTarget, standardDescriptor } from './target.ts'
 
 export interface LineWriterOptions {
   /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
@@ -131,7 +131,7 @@ export class LineWriter {
    */
   rotate(to: string): boolean {
     if (this.#error !== null || this.#closed !== null || this.#lines.isInsideLine) return false
-    renameSync(this.#options.target, to)
+    moveTarget(this.#options.target, to)
     this.reopen()
     return true
   }

@@ -1,6 +1,16 @@
 // Where lines go: `stdout`, `stderr` or the path of a file.
 
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { errorCode } from '../config/values/file-errors.ts'
 import { makeFolder } from '../config/values/writing.ts'
@@ -58,6 +68,20 @@ export function writeOn(descriptor: number, bytes: Buffer, from: number): number
       Atomics.wait(never, 0, 0, fullPipeMs)
     }
   }
+}
+
+/** The file itself where links lead to it; the path where nothing is there. */
+export function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
+}
+
+/** Moves the file itself and leaves a link that leads to it. Throws the error of the file system. */
+export function moveTarget(path: string, to: string): void {
+  renameSync(withoutLinks(path), to)
 }
 
 /** What a path names now; null for nothing. */

@@ -1,9 +1,10 @@
 // The parent's side: worker processes behind one listener, one audit log, a new worker for one that ends or hangs.
 
 import cluster, { type Worker } from 'node:cluster'
-import { renameSync } from 'node:fs'
+
 import { AuditLog } from '../records/audit/audit-log.ts'
 import { createRotation, rotatedFiles, type RotationSettings } from '../records/rotation/rotation.ts'
+import { moveTarget } from '../records/target.ts'
 import type { Stream } from '../records/entries.ts'
 import type { Checkpoints } from '../records/checkpoints/checkpoints.ts'
 import type { Log } from '../records/log.ts'
@@ -84,7 +85,7 @@ export function createPool({ count, command, records, rotation: settings, log, d
 
   /** The workers let go of a moved file by themselves. */
   const move = (from: string) => (to: string) => {
-    renameSync(from, to)
+    moveTarget(from, to)
     return true
   }
   const rotation =

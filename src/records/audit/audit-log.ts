@@ -1,7 +1,7 @@
 // The audit stream: rare entries, hash-chained (chain.ts), each on the disk before its change is made. What cannot be
 // written stays queued in order, and the stream is unhealthy until it is; then changes are refused.
 
-import { fsync, renameSync } from 'node:fs'
+import { fsync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { counted } from '../../config/plural.ts'
@@ -11,7 +11,7 @@ import { seamOf, type AuditTail } from './audit-tail.ts'
 import { chainLine, genesis, segmentEvent, type ChainHead } from './chain.ts'
 import type { AuditEntry } from '../entries.ts'
 import { printable } from '../mask.ts'
-import { writeOn } from '../target.ts'
+import { moveTarget, writeOn } from '../target.ts'
 
 export interface AuditLogOptions {
   /** `stdout`, `stderr`, or the path of a file that is appended to and created with its folders. */
@@ -112,7 +112,7 @@ export class AuditLog {
   /** Moves the file to another name; the chain goes on in a new one. False: an entry waits. Throws the error of the file system. */
   rotate(to: string): boolean {
     if (!this.healthy()) return false
-    renameSync(this.#options.target, to)
+    moveTarget(this.#options.target, to)
     this.reopen()
     return true
   }

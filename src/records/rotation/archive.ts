@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip, createZstdCompress } from 'node:zlib'
 import { codeInWords, codeOrText } from '../../config/values/file-errors.ts'
 import { syncFolder } from '../../config/values/writing.ts'
+import { withoutLinks } from '../target.ts'
 
 export interface ArchiveOptions {
   /** The file that is written; rotated ones stand beside it. */
@@ -37,8 +38,6 @@ const abandonedMs = 600_000
 
 export function createArchive(options: ArchiveOptions) {
   const { path, compress, keepMs, keepBytes, nowMs, graceMs, onTrouble } = options
-  const folder = dirname(path)
-  const beginning = `${basename(path)}.`
   const stopping = new AbortController()
   let timer: NodeJS.Timeout | null = null
   let isSoon = false
@@ -47,6 +46,8 @@ export function createArchive(options: ArchiveOptions) {
 
   /** The files whose names `rotation.ts` gives, the oldest first. All others in the folder are somebody else's. */
   async function rotated(): Promise<Rotated[]> {
+    const real = withoutLinks(path)
+    const [folder, beginning] = [dirname(real), `${basename(real)}.`]
     const entries = await readdir(folder, { withFileTypes: true })
     return entries
       .flatMap((entry): Rotated[] => {
@@ -80,7 +81,7 @@ export function createArchive(options: ArchiveOptions) {
       return
     }
     // Not every file system can; what the file holds is on the disk.
-    await syncFolder(folder).catch(() => {})
+    await syncFolder(dirname(file)).catch(() => {})
     await rm(file)
   }
 

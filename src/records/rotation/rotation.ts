@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, rmSync, statSync } from 'node:fs'
 import { codeInWords, codeOrText } from '../../config/values/file-errors.ts'
-import { standardDescriptor } from '../target.ts'
+import { standardDescriptor, withoutLinks } from '../target.ts'
 import type { Stream } from '../entries.ts'
 import { createArchive } from './archive.ts'
 
@@ -112,11 +112,14 @@ function dayOf(ms: number): string {
 
 /** The name is taken by an empty file first, so that no other process moves its file over ours. */
 function moveAway({ path, rotate }: RotatedFile, nowMs: number): boolean {
-  const to = takeName(path, nowMs)
+  const to = takeName(withoutLinks(path), nowMs)
+  let isMoved = false
   try {
-    return rotate(to)
+    isMoved = rotate(to)
+    return isMoved
   } finally {
-    if (statSync(to, { throwIfNoEntry: false })?.size === 0) rmSync(to, { force: true })
+    // A file that was moved is never deleted here: another process may have it open.
+    if (!isMoved && statSync(to, { throwIfNoEntry: false })?.size === 0) rmSync(to, { force: true })
   }
 }
 

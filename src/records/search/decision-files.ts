@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseObject } from '../../json/untyped.ts'
 import { rotatedAtMs } from '../rotation/archive.ts'
+import { withoutLinks } from '../target.ts'
 import { isReadable, readCompressed } from './compressed-file.ts'
 
 /** How far was read. */
@@ -167,7 +168,8 @@ function isCompressed(file: string): boolean {
 
 /** The file and those that a rotation has moved beside it, the newest first. What is being compressed stands there as it was, too. */
 async function filesOf(file: string): Promise<readonly string[]> {
-  const [folder, name] = [dirname(file), basename(file)]
+  const real = withoutLinks(file)
+  const [folder, name] = [dirname(real), basename(real)]
   const stem = name.replace(/\.[a-z]+$/, '')
   const names = (await readdir(folder)).filter(
     (each) =>

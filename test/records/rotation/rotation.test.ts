@@ -4,14 +4,19 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import {
+  closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -212,6 +217,55 @@ describe('a file that is rotated', () => {
       [...others, 'access.ndjson.2026-10-02T000000.000Z', 'access.ndjson.2026-10-03T000000.000Z.gz'].sort(),
     )
     for (const name of others) expect(readFileSync(at(name), 'utf8')).toBe(name)
+  })
+
+  test('moves itself and not the link that leads to it', async () => {
+    const [at, elsewhere] = [freshFolder(), freshFolder()]
+    const [link, path] = [at('access.ndjson'), elsewhere('today.ndjson')]
+    symlinkSync(path, link)
+    const writer = new LineWriter({ target: link, flushMs: 1, checkMs: 10, isRotated: true, ...silent })
+    const rotation = rotationOf(link, { maxBytes: 2_000 }, Date.now, () => {}, writer)
+    const wanted = Array.from({ length: 200 }, (_, line) => `${line} ${'x'.repeat(60)}`)
+    for (const line of wanted) {
+      writer.write(`${line}\n`)
+      if (line.startsWith('100 ')) await vi.waitFor(() => expect(rotatedOf(path).length).toBeGreaterThan(0))
+    }
+    await vi.waitFor(() => expect(rotatedOf(path).some((file) => file.endsWith('.gz'))).toBe(true), 10_000)
+    await writer.close()
+    await rotation.close()
+    expect([readdirSync(at('.')), lstatSync(link).isSymbolicLink()]).toEqual([['access.ndjson'], true])
+    expect(linesOf(path).sort()).toEqual(wanted.sort())
+  })
+
+  test('is kept though nothing is in it yet, where another process was quicker and has it open', async () => {
+    const path = freshFolder()('access.ndjson')
+    writeFileSync(path, 'x'.repeat(settings.maxBytes))
+    let [moved, theirs] = ['', -1]
+    const rotation = createRotation({
+      settings,
+      files: [
+        {
+          stream: 'access',
+          path,
+          rotate(to) {
+            // Between the look at the file and its move.
+            renameSync(path, `${path}.other`)
+            theirs = openSync(path, 'a')
+            renameSync(path, (moved = to))
+            return true
+          },
+        },
+      ],
+      nowMs: Date.now,
+      onTrouble: () => {},
+      ...fast,
+      graceMs: 1e6,
+    })
+    await vi.waitFor(() => expect(theirs).not.toBe(-1))
+    writeSync(theirs, 'their line\n')
+    closeSync(theirs)
+    await rotation.close()
+    expect(readFileSync(moved, 'utf8')).toBe('their line\n')
   })
 
   test('is whole after a process was killed that compressed it', async () => {
