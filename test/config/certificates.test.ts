@@ -46,6 +46,22 @@ describe('a server certificate', () => {
     expect(faultOf({ name: 'localhost', ...options })).toBeNull()
   })
 
+  test('ends with the one in its chain that issued it, and whatever is further up may have ended', () => {
+    const issuing = createAuthority('an intermediate', endingIn(3, nowMs))
+    const { cert, key } = issuing.issue({ name: 'localhost', validity: endingIn(30, nowMs) })
+    const old = createAuthority('an old one', longAgo)
+    for (const chain of [
+      [cert, issuing.ca, old.ca],
+      [cert, old.ca, issuing.ca],
+    ])
+      expect(parseServerCertificate(chain.join(''), key, nowMs)).toMatchObject({
+        certificate: { endsAtMs: nowMs + 3 * dayMs },
+      })
+    expect(parseServerCertificate(cert + old.ca, key, nowMs)).toMatchObject({
+      certificate: { endsAtMs: nowMs + 30 * dayMs },
+    })
+  })
+
   test.each([
     [15, null],
     [13.5, 'the certificate ends at 2026-06-15T00:00:00Z, in 13 days: renew it'],

@@ -14,6 +14,13 @@ const listen = '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: cer
 const filesOf = ({ cert, key }: ServerCertificate) => ({ 'cert.pem': cert, 'key.pem': key })
 const good = authority.issue({ name: 'localhost' })
 
+/** A good certificate behind an authority that is valid in another time, which the chain names last. */
+function chained(validity: readonly [from: string, to: string]): ServerCertificate {
+  const old = createAuthority('another authority', validity)
+  const { cert, key } = old.issue({ name: 'localhost' })
+  return { cert: cert + old.ca, key }
+}
+
 const badOnes: [string, ServerCertificate, RegExp][] = [
   ['expired', authority.issue({ name: 'localhost', validity: longAgo }), /cert.*ended at 2021-01-01T00:00:00Z/],
   ['not valid yet', authority.issue({ name: 'localhost', validity: someDay }), /cert.*begins at 2049-01-01T00:00:00Z/],
@@ -22,6 +29,8 @@ const badOnes: [string, ServerCertificate, RegExp][] = [
   ["with another's key", { ...authority.issue({ name: 'localhost' }), key: good.key }, /key.*does not belong/],
   ['half written', { cert: good.cert.slice(0, 300), key: good.key }, /cert.*no PEM certificate/],
   ['empty', { cert: '', key: '' }, /cert.*no PEM certificate/],
+  ['issued by one in the chain that has expired', chained(longAgo), /cert.*that issued the first ended at 2021-01-01T/],
+  ['issued by one in the chain that is not valid yet', chained(someDay), /cert.*that issued the first begins at 2049-/],
 ]
 
 describe.each(badOnes)('a certificate that is %s', (_name, bad, why) => {

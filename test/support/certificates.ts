@@ -36,14 +36,17 @@ export function endingIn(days: number, nowMs: number): readonly [string, string]
 const ecdsaWithSha256 = der(0x30, Buffer.from('06082a8648ce3d040302', 'hex'))
 
 /** A new authority (X.509, RFC 5280 section 4.1). */
-export function createAuthority(name: string): Authority {
+export function createAuthority(
+  name: string,
+  ownValidity: readonly [from: string, to: string] = thisDecade,
+): Authority {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const own = certificate({
     subject: name,
     issuer: name,
     publicKey: pair.publicKey,
     signer: pair.privateKey,
-    validity: thisDecade,
+    validity: ownValidity,
     // basicConstraints, critical: a certification authority.
     extensions: der(
       0x30,

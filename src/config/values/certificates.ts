@@ -15,7 +15,7 @@ export function parseAuthorities(pem: string): Parsed<string> {
   return broken < 0 ? { value: pem } : { error: `certificate ${broken + 1} of ${blocks.length} in it is damaged` }
 }
 
-/** A certificate chain and its key as PEM text, and when its first certificate ends. */
+/** A certificate chain and its key as PEM text, and when it ends: its first certificate, or the one in it that issued the first. */
 export interface ServerCertificate {
   readonly cert: string
   readonly key: string
@@ -38,21 +38,21 @@ export function parseServerCertificate(
   if ('error' in chain) return { fault: { part: 'cert', message: chain.error } }
   const noKey = faultOfKey(keyPem)
   if (noKey !== null) return { fault: noKey }
-  const certificate = firstOf(certPem)
+  const [certificate = null, issuing = null] = pathIn(certPem)
   const key = readKey(keyPem)
   if (certificate === null || key === null || !certificate.checkPrivateKey(key))
     return { fault: { part: 'key', message: 'the private key does not belong to the certificate' } }
-  const message = whyNotAccepted(certificate, nowMs) ?? whyNotUsable(certPem, keyPem)
+  const message = whyPathNotAccepted(certPem, nowMs) ?? whyNotUsable(certPem, keyPem)
   if (message !== null) return { fault: { part: 'cert', message } }
-  return { certificate: { cert: certPem, key: keyPem, endsAtMs: certificate.validToDate.getTime() } }
+  const endsAtMs = Math.min(endOf(certificate), issuing === null ? Number.POSITIVE_INFINITY : endOf(issuing))
+  return { certificate: { cert: certPem, key: keyPem, endsAtMs } }
 }
 
 /** What is wrong with a chain, as far as it can be said without its key. */
 export function faultOfCertificate(certPem: string, nowMs: number): CertificateFault | null {
   const chain = parseAuthorities(certPem)
   if ('error' in chain) return { part: 'cert', message: chain.error }
-  const certificate = firstOf(certPem)
-  const message = certificate === null ? null : whyNotAccepted(certificate, nowMs)
+  const message = whyPathNotAccepted(certPem, nowMs)
   return message === null ? null : { part: 'cert', message }
 }
 
@@ -62,17 +62,38 @@ export function faultOfKey(keyPem: string): CertificateFault | null {
   return { part: 'key', message: 'it holds no usable PEM private key (one with a passphrase is not supported)' }
 }
 
-function firstOf(certPem: string): X509Certificate | null {
-  return readCertificate(certPem.match(certificateBlock)?.[0] ?? '')
+const endOf = ({ validToDate }: X509Certificate): number => validToDate.getTime()
+
+/**
+ * The first certificate, and the one in the chain that issued it. Clients know other paths from there on at best: one further up may
+ * have ended, and the chain is accepted.
+ */
+function pathIn(certPem: string): readonly X509Certificate[] {
+  const [first, ...others] = (certPem.match(certificateBlock) ?? []).flatMap((block) => readCertificate(block) ?? [])
+  if (first === undefined) return []
+  const issuing = others.find((other) => first.checkIssued(other))
+  return issuing === undefined ? [first] : [first, issuing]
 }
 
 /** Server authentication, and any purpose (RFC 5280, section 4.2.1.12). */
 const serverPurposes = ['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']
 
-function whyNotAccepted({ validFromDate, validToDate, keyUsage }: X509Certificate, nowMs: number): string | null {
-  if (nowMs >= validToDate.getTime()) return `the certificate ended at ${instantText(validToDate.getTime())}: renew it`
+function whyPathNotAccepted(certPem: string, nowMs: number): string | null {
+  const [certificate, issuing] = pathIn(certPem)
+  if (certificate === undefined) return null
+  const own = whyNotNow('the certificate', certificate, nowMs) ?? whyNotForServers(certificate)
+  if (own !== null || issuing === undefined) return own
+  return whyNotNow('the certificate in the chain that issued the first', issuing, nowMs)
+}
+
+function whyNotNow(what: string, { validFromDate, validToDate }: X509Certificate, nowMs: number): string | null {
+  if (nowMs >= validToDate.getTime()) return `${what} ended at ${instantText(validToDate.getTime())}: renew it`
   if (nowMs < validFromDate.getTime())
-    return `the certificate begins at ${instantText(validFromDate.getTime())}: use one that is valid now, or set the clock`
+    return `${what} begins at ${instantText(validFromDate.getTime())}: use one that is valid now, or set the clock`
+  return null
+}
+
+function whyNotForServers({ keyUsage }: X509Certificate): string | null {
   // Despite its name this is the list of extended purposes; undefined where the certificate does not limit them.
   const purposes = keyUsage as readonly string[] | undefined
   if (purposes !== undefined && !purposes.some((purpose) => serverPurposes.includes(purpose)))
