@@ -25,6 +25,10 @@ const team = (members: string): Files => ({
   'teams/t.yaml': `{ team: t, members: [{ groups: [g] }], organizations: [org-a], ${members} }`,
 })
 
+const members = (entries: string): Files => ({
+  'teams/t.yaml': `{ team: t, organizations: [org-a], members: ${entries} }`,
+})
+
 describe('bounds that are gone', () => {
   test.each<[string, Files, Files, readonly string[]]>([
     [
@@ -113,6 +117,21 @@ describe('bounds that are gone', () => {
       team('grants: [{ id: x, allow: [a], when: { app: [b] } }]'),
       ['when.groups of the condition of grant "x" of team "t"'],
     ],
+    [
+      'a condition of members',
+      members('[{ groups: [g, h], app: [a], until: 2030-01-01T00:00:00Z }, { email: [e] }]'),
+      members('[{ groups: [g] }, { email: [e] }]'),
+      [
+        'the condition app of an entry of members of team "t"',
+        'the condition until of an entry of members of team "t"',
+      ],
+    ],
+    [
+      'a condition of members on a claim',
+      members('[{ groups: [g], claims: { region: eu, level: [1, 2] } }]'),
+      members('[{ groups: [g], claims: { region: eu } }]'),
+      ['the condition level of an entry of members of team "t"'],
+    ],
   ])('%s', (_name, before, after, gone) => {
     expect(vanished(before, after)).toEqual(gone)
     expect(vanished(before, before)).toEqual([])
@@ -133,6 +152,16 @@ describe('bounds that are gone', () => {
       'another file',
       guardrail('on: [a], body: { x: { at_most: 1 } }'),
       { 'guardrails.more.yaml': guardrail('on: [a], body: { x: { at_most: 1 } }')['guardrails.yaml'] ?? '' },
+    ],
+    [
+      'other members',
+      members('[{ groups: [g], app: [a] }, { groups: [h] }]'),
+      members('[{ groups: [h] }, { groups: [i] }, { groups: [g], app: [b] }, { groups: [g], app: [a], email: [e] }]'),
+    ],
+    [
+      'members beside which others stood',
+      members('[{ groups: [g], app: [a] }, { groups: [g] }]'),
+      members('[{ groups: [g] }]'),
     ],
     ['what was only watched', guardrail('on: [a], body: { x: { at_most: 1 } }, mode: shadow'), {}],
     [

@@ -2,6 +2,7 @@
 // or briefly missing looks like a removed bound. Pure.
 
 import { mapValues } from '../documents/document-fields.ts'
+import type { MemberEntry } from '../documents/condition-document.ts'
 import type {
   GatewayLimitsDocument,
   GuardrailsDocument,
@@ -24,12 +25,18 @@ export interface Bounds {
   readonly bounds: ReadonlyMap<string, Bound>
   /** Teams and grants that exist. */
   readonly holders: ReadonlySet<string>
+  /** Conditions of the entries of members, by team. */
+  readonly entries: ReadonlyMap<string, readonly Conditions[]>
 }
 
-/** The enforced guardrails, limits, conditions of grants, and invariants. */
+/** The values of each attribute that is named, as JSON. */
+type Conditions = ReadonlyMap<string, readonly string[]>
+
+/** The enforced guardrails, limits, conditions of grants and of members, and invariants. */
 export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
   const bounds = new Map<string, Bound>()
   const holders = new Set<string>()
+  const entries = new Map<string, readonly Conditions[]>()
   const add = (name: string, holder: string | null, written: unknown): void => {
     const parts = [...pathsOf(written)].filter((path) => path !== '')
     const before = bounds.get(name)?.parts ?? []
@@ -38,11 +45,13 @@ export function boundsOf(documents: readonly PolicyDocument[]): Bounds {
   for (const document of documents) {
     if (document.kind === 'guardrails') addGuardrails(document, add)
     else if (document.kind === 'limits') addGatewayLimits(document, add)
-    else if (document.kind === 'team') addTeam(document, holders, add)
-    else if (document.kind === 'invariants')
+    else if (document.kind === 'team') {
+      addTeam(document, holders, add)
+      entries.set(document.team, document.members.map(conditionsOf))
+    } else if (document.kind === 'invariants')
       for (const { id, kind, about } of document.invariants) add(`invariant "${id}"`, null, { [kind]: about })
   }
-  return { bounds, holders }
+  return { bounds, holders, entries }
 }
 
 /** One text for each bound that the later set does not have any more, sorted. */
@@ -54,7 +63,34 @@ export function* vanishedBounds(before: Bounds, after: Bounds): Steps<readonly s
     if (left === undefined) vanished.push(name)
     else for (const part of parts) if (!left.has(part)) vanished.push(`${part} of ${name}`)
   })
-  return vanished.sort()
+  yield* eachInSteps(before.entries, ([team, entries]) => {
+    const known = new Set(entries.map(textOf))
+    for (const entry of after.entries.get(team) ?? [])
+      if (!known.has(textOf(entry)))
+        for (const name of lostConditions(entries, entry))
+          vanished.push(`the condition ${name} of an entry of members of team "${team}"`)
+  })
+  return [...new Set(vanished)].sort()
+}
+
+const textOf = (conditions: Conditions): string => JSON.stringify([...conditions])
+
+/** What an entry of before says beside all that this one says. */
+function lostConditions(entries: readonly Conditions[], entry: Conditions): readonly string[] {
+  const wider = entries.find(
+    (known) =>
+      known.size > entry.size &&
+      [...entry].every(([name, values]) => values.every((value) => known.get(name)?.includes(value) === true)),
+  )
+  return [...(wider?.keys() ?? [])].filter((name) => !entry.has(name))
+}
+
+/** An entry that ends has that as a condition. */
+function conditionsOf({ ending, claims = {}, ...others }: MemberEntry): Conditions {
+  const named = { ...others, ...claims, ...(ending.endsAtMs === null ? {} : { until: true }) }
+  return new Map(
+    Object.entries(named).map(([name, value]) => [name, [value].flat().map((each) => JSON.stringify(each))]),
+  )
 }
 
 type Add = (name: string, holder: string | null, written: unknown) => void

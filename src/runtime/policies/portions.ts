@@ -19,6 +19,7 @@ import type { PolicyText } from '../../policy/loading/read-directory.ts'
 type Plain<Document> = Omit<Document, 'positionOf'>
 
 type OneBound = Bounds['bounds'] extends ReadonlyMap<string, infer One> ? One : never
+type EntriesOfTeam = Bounds['entries'] extends ReadonlyMap<string, infer One> ? One : never
 
 /** The lists of an examination, each of which may be long. */
 interface Lists {
@@ -32,6 +33,7 @@ interface Lists {
   devinUsers: Plain<DevinUsersDocument>
   bounds: readonly [string, OneBound]
   holders: string
+  entries: readonly [string, EntriesOfTeam]
   invariants: UsablePolicies['invariants'][number]
   diagnostics: Diagnostic
 }
@@ -70,6 +72,7 @@ export function* portionsOf(examined: ExaminedPolicies): Generator<Portion> {
       yield { list: 'devinUsers', items: [{ ...plain(document), users: items }] }
   yield* cut('bounds', [...bounds.bounds], ([, { parts }]) => parts.size)
   yield* cut('holders', [...bounds.holders], () => 1)
+  yield* cut('entries', [...bounds.entries], ([, entries]) => entries.reduce((sum, { size }) => sum + 2 * size, 0))
   yield* cut(
     'invariants',
     invariants.map(({ id, kind, source }) => ({ id, kind, source })),
@@ -121,6 +124,7 @@ export class Received {
   readonly #devinUsers: DevinUsersDocument[] = []
   readonly #bounds = new Map<string, OneBound>()
   readonly #holders = new Set<string>()
+  readonly #entries = new Map<string, EntriesOfTeam>()
   readonly #invariants: Lists['invariants'][] = []
   readonly #diagnostics: Diagnostic[] = []
 
@@ -153,6 +157,9 @@ export class Received {
       case 'holders':
         for (const holder of portion.items) this.#holders.add(holder)
         return
+      case 'entries':
+        for (const [team, entries] of portion.items) this.#entries.set(team, entries)
+        return
       case 'invariants':
         return addAll(this.#invariants, portion.items)
       case 'diagnostics':
@@ -174,7 +181,7 @@ export class Received {
         guardrails: this.#guardrails,
         devinUsers: this.#devinUsers,
       },
-      bounds: { bounds: this.#bounds, holders: this.#holders },
+      bounds: { bounds: this.#bounds, holders: this.#holders, entries: this.#entries },
       invariants: this.#invariants,
       diagnostics: this.#diagnostics,
     }
