@@ -6,7 +6,8 @@ import { visibleLines } from './visible.ts'
 export type OwnErrors = readonly (abstract new (...values: never[]) => Error)[]
 
 /** How credentials begin that need no name in front of them. A new kind of credential is added here and below. */
-export const credentialStart = /cog_|apk_|eyJ|(?i:bearer)\s/
+export const credentialStart = /(?i:cog_|apk_)|eyJ|(?i:bearer)\s/
+const keyStart = /cog_|apk_/i
 /** What each pattern below needs, so that most texts are read once. */
 const hint = new RegExp(`${credentialStart.source}|authorization|token|secret|password|api[_-]?key|assertion`, 'i')
 
@@ -18,9 +19,9 @@ const hint = new RegExp(`${credentialStart.source}|authorization|token|secret|pa
 export function maskSecrets(text: string): string {
   if (!hint.test(text)) return text
   let masked = text
-  if (text.includes('cog_') || text.includes('apk_')) {
-    // The token characters of RFC 6750, `%` for values inside a URL, and characters without width between them.
-    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%\p{Cf}\p{Default_Ignorable_Code_Point}-]+/gu, '$1[masked]')
+  if (keyStart.test(masked)) {
+    // In whatever case somebody has typed it. The token characters of RFC 6750, `%` for values inside a URL, and characters without width between them.
+    masked = masked.replace(/(cog_|apk_)[A-Za-z0-9._~+/=%\p{Cf}\p{Default_Ignorable_Code_Point}-]+/giu, '$1[masked]')
   }
   if (text.includes('eyJ')) masked = masked.replace(/[A-Za-z0-9_.-]+/g, maskJwt)
   return masked

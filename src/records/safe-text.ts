@@ -36,13 +36,25 @@ function safeCopy(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [safeText(name), safeCopy(member)]))
 }
 
-/** Text that is well escaped is shown as it reads when that holds a secret. */
+/** How often a text may be escaped so that its secrets are looked for; gateways and browsers in a row escape a few times. */
+const mostEscapes = 5
+
+/** Text that is escaped, once or several times, is shown as it reads when that holds a secret. */
 function withoutHidden(text: string): string {
-  try {
-    const read = decodeURIComponent(text)
+  let read = text
+  for (let times = 0; times < mostEscapes && read.includes('%'); times += 1) {
+    read = unescaped(read)
     const masked = maskSecrets(read)
-    return masked === read ? text : visible(masked)
+    if (masked !== read) return visible(masked)
+  }
+  return text
+}
+
+/** Where an escape is malformed or the text is not UTF-8, byte by byte: one such place must not hide the others. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
   } catch {
-    return text
+    return text.replace(/%([0-9a-f]{2})/gi, (_escape, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
   }
 }

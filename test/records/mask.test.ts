@@ -7,6 +7,7 @@ const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl-_c2ln'
 describe('maskSecrets', () => {
   it.each([
     ['a key', 'cog_AbC-123._~+/=', 'cog_[masked]'],
+    ['a key in another case', 'Cog_AbC-123 COG_x aPk_User_1', 'Cog_[masked] COG_[masked] aPk_[masked]'],
     ['a key inside a word and a URL', 'https://x/?k=cog_a%2Bb&y=1', 'https://x/?k=cog_[masked]&y=1'],
     ['both kinds of key, twice', '(apk_user_1, cog_2) cog_3', '(apk_[masked], cog_[masked]) cog_[masked]'],
     ['a key in JSON', '{"value":"cog_1"}', '{"value":"cog_[masked]"}'],

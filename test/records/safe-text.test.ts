@@ -59,6 +59,9 @@ describe('safe text', () => {
   it.each([
     ['a key', 'cog_abcdef', 'cog_[masked]'],
     ['a key behind percent escapes', 'x/cog%5Fabcdef', 'x/cog_[masked]'],
+    ['a key that is escaped twice', 'x/cog%255Fabc', 'x/cog_[masked]'],
+    ['a key beside a malformed escape', '%zz/%FF/%63og%5Fabcdef', '%zz/\u00ff/cog_[masked]'],
+    ['a key in capitals behind escapes', '%43OG%5fABC', 'COG_[masked]'],
     ['a key with characters without width in it', 'cog_\u200babc\u2060def', 'cog_[masked]'],
     ['a key with a joiner in it', 'cog_\u034fabc\u3164def', 'cog_[masked]'],
     ['a token', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2', 'eyJ[masked]'],

@@ -154,6 +154,6 @@ function diagnosticAt(file: string, position: Position, severity: Diagnostic['se
     file,
     ...position,
     severity,
-    message: message.replaceAll(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/g, '$1…'),
+    message: message.replaceAll(/(cog_|apk_)[A-Za-z0-9._~+/=%-]+/gi, '$1…'),
   }
 }
