@@ -488,7 +488,7 @@ test('the listeners of operators and of health have caps of their own, and serve
   }
 })
 
-test('a process without file descriptors for more connections says so, serves those it has, and recovers', async () => {
+test('a process without file descriptors for more connections says so, on either side, serves those it has, and recovers', async () => {
   const upstream = await startUpstream()
   const issuer = await startIssuer()
   const token = await issuer.sign({ sub: 'ann', groups: ['sso-payments-eng'] })
@@ -506,8 +506,8 @@ test('a process without file descriptors for more connections says so, serves th
     kept.write(`GET ${sessions} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
     await until(() => text.includes('"has_next_page":false'), 'the answer to one that was there before')
     for (const socket of crowd) socket.end()
-    const answers = (await Promise.all(ends)).filter((each) => each !== '').map(parseAnswer)
-    expect(answers.map((answer) => [answer.status, problemOf(answer).reason])).toContainEqual([
+    const crowded = (await Promise.all(ends)).filter((each) => each !== '').map(parseAnswer)
+    expect(crowded.map((answer) => [answer.status, problemOf(answer).reason])).toContainEqual([
       503,
       'connections-no-descriptors',
     ])
@@ -516,6 +516,36 @@ test('a process without file descriptors for more connections says so, serves th
       'room for others',
     )
     expect(gateway.err.match(/"reason":"no-descriptors"/g)).toHaveLength(1)
+
+    // All callers are connected before the upstream is asked, which then has too few for all of them.
+    const held: ServerResponse[] = []
+    upstream.takeOver((_request, response) => held.push(response))
+    const body = '{"prompt":"x"}'
+    const fields = [
+      `Authorization: Bearer ${token}`,
+      'Content-Type: application/json',
+      `Content-Length: ${body.length}`,
+    ]
+    const callers = await Promise.all(Array.from({ length: 50 }, () => openSocket(gateway.port)))
+    let refusals = 0
+    const answers = callers.map(async (socket) => {
+      const answer = parseAnswer(await closed(socket))
+      if (answer.status !== 200) refusals += 1
+      return answer
+    })
+    for (const socket of callers) socket.write(rawRequest('POST', sessions, fields, body))
+    await until(() => refusals + held.length === callers.length, 'each create to be held or refused')
+    expect(refusals).toBeGreaterThan(0)
+    for (const response of held) response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+    for (const answer of await Promise.all(answers))
+      if (answer.status !== 200)
+        expect([answer.status, problemOf(answer)]).toMatchObject([
+          503,
+          { reason: 'upstream-no-descriptors', detail: expect.stringContaining('Nothing was sent') },
+        ])
+    upstream.takeOver(null)
+    const after = await sendRaw(gateway.port, rawRequest('POST', sessions, fields, body))
+    expect(after.status).toBe(200)
     expect(gateway.child.exitCode).toBeNull()
   } finally {
     await gateway.kill()

@@ -308,7 +308,7 @@ async function underWay(): Promise<number> {
 }
 
 describe('an error that one caller meets', () => {
-  const statuses = [301, 400, 403, 413, 414, 421, 431, 500, 503]
+  const statuses = [206, 301, 400, 403, 405, 413, 414, 416, 421, 425, 431, 451, 500, 503]
 
   test.each(statuses)('%i is not stored, and whoever waited for the same asks for itself', async (status) => {
     for (const kind of Object.keys(kinds)) {
