@@ -1,6 +1,6 @@
 // The server of the listeners of operators and of health: its bounds, and what all of its answers have in common.
 
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { withoutSchemas } from '../no-schemas.ts'
 import { visibleLines } from '../records/visible.ts'
 import { capConnections, requestBounds, type OperatorsRefusal } from './access/connection-cap.ts'
@@ -20,7 +20,19 @@ export interface ListenerParts {
   readonly onRefused: (reason: OperatorsRefusal) => void
 }
 
-/** Adds routes whose JSON bodies are read as text, of so many bytes at most; bodies of others are dropped. */
+/** On every answer that has none of its own. */
+const usualFields = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+
+/** What to do about a request that Fastify refuses, or that failed. */
+function refusalOf(status: number): string {
+  if (status >= 500) return 'The request failed; the log says more.'
+  if (status === 413) return 'The body is larger than this page takes.'
+  if (status === 414) return 'The address is too long for this listener. Shorten the name in its path.'
+  if (status === 415) return 'The body is read as JSON alone: send it as application/json.'
+  return 'The request is not one this listener takes.'
+}
+
+/** Adds routes whose JSON bodies are read as text, of so many bytes at most; others get only bodies that are dropped. */
 export function withTextBodies(app: FastifyInstance, mostBytes: number, add: (scope: FastifyInstance) => void): void {
   void app.register(async (scope) => {
     scope.addContentTypeParser(
@@ -28,6 +40,11 @@ export function withTextBodies(app: FastifyInstance, mostBytes: number, add: (sc
       { parseAs: 'string', bodyLimit: mostBytes },
       (_request, text, done) => done(null, text),
     )
+    // Dropped, it would be taken for a request that asks for nothing.
+    scope.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume()
+      done(Object.assign(new Error('another media type'), { statusCode: 415 }))
+    })
     add(scope)
   })
 }
@@ -51,6 +68,15 @@ export function createListener(
     logger: false,
     forceCloseConnections: true,
     schemaController: withoutSchemas,
+    // Addresses that the router does not take pass no hook.
+    frameworkErrors: (
+      { statusCode = 400 }: { readonly statusCode?: number },
+      _request: unknown,
+      reply: FastifyReply,
+    ) => {
+      for (const [name, value] of Object.entries(usualFields)) reply.header(name, value)
+      return reply.code(statusCode).send({ error: refusalOf(statusCode) })
+    },
     // Fastify sets this one itself, to no bound.
     requestTimeout: http.requestTimeout,
   } as const
@@ -70,16 +96,13 @@ export function createListener(
   // The text holds names that others chose, so unseen characters are escaped; the JSON value stays the same.
   app.setReplySerializer((payload) => visibleLines(JSON.stringify(payload)))
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
-    reply.header('x-content-type-options', 'nosniff')
+    for (const [name, value] of Object.entries(usualFields)) if (!reply.hasHeader(name)) reply.header(name, value)
     done(null, payload)
   })
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500
     if (status >= 500) onDefect(error)
-    return reply.code(status).send({
-      error: status < 500 ? 'The request is not one this listener takes.' : 'The request failed; the log says more.',
-    })
+    return reply.code(status).send({ error: refusalOf(status) })
   })
   const routes: string[] = []
   app.addHook('onRoute', ({ method, url }) => {

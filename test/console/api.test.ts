@@ -7,7 +7,7 @@ import type { AuditView, PolicyStateView } from '../../src/admin/console/policy-
 import type { TeamDetailView, TeamsView } from '../../src/admin/console/team-view.ts'
 import type { NowView } from '../../src/admin/console/now-view.ts'
 import type { CacheStateView } from '../../src/admin/console/state-views.ts'
-import { expectDocumented } from '../support/admin-api.ts'
+import { documentedRoutes, expectDocumented } from '../support/admin-api.ts'
 import { startTestGateway, type RunningGateway } from '../support/start-gateway.ts'
 
 const sessions = '/v3/organizations/org-payments/sessions'
@@ -194,5 +194,72 @@ describe('POST /api/explain', () => {
     const response = await ask(body)
     expect(response.status).toBe(400)
     expect((await expectDocumented<{ error: string }>(response, 'POST')).error).toMatch(message)
+  })
+})
+
+describe('every page', () => {
+  const json = { 'content-type': 'application/json' }
+  const asked: readonly RequestInit[] = [
+    {},
+    { headers: { origin: 'https://evil.example' } },
+    { headers: { host: 'evil.example' } },
+    { body: '{', headers: json },
+    { body: '[7]', headers: json },
+    { body: '{"kind":1,"key":{},"method":[],"path":null}', headers: json },
+    { body: '{"kind":"app","kind":"team"}', headers: json },
+    { body: 'kind=app', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+    { body: '<kind/>', headers: { 'content-type': 'application/xml' } },
+    { body: `"${'x'.repeat(3_000_000)}"`, headers: json },
+  ]
+  const queries = [
+    '',
+    '?nonsense=1',
+    '?limit=0',
+    '?limit=1&limit=2',
+    '?%',
+    '?key=payments-runner&action=plan',
+    '?key=none',
+  ]
+  const names = ['nothing', '%00', '%E0%A4%A', '__proto__', 'a'.repeat(3_000)]
+
+  test.each(documentedRoutes().filter((route) => / \/(?:api|readyz)/.test(route) && !/session\//.test(route)))(
+    'answers as it is documented, whatever is asked: %s',
+    async (route) => {
+      const [method = '', template = ''] = route.split(' ')
+      const paths = template.includes(':') ? names.map((name) => template.replace(/:\w+/, name)) : [template]
+      for (const path of paths)
+        for (const query of queries)
+          for (const init of query === '' ? asked : asked.slice(0, 1)) {
+            if (method === 'GET' && init.body !== undefined) continue
+            const answer = await fetch(`${running.adminUrl}${path}${query}`, { ...init, method })
+            await expectDocumented(answer, method)
+            const usual = ['cache-control', 'x-content-type-options'].map((name) => answer.headers.get(name))
+            expect([path.slice(0, 80), answer.status, ...usual]).toEqual([
+              path.slice(0, 80),
+              answer.status,
+              'no-store',
+              'nosniff',
+            ])
+          }
+    },
+  )
+
+  test('that reads JSON says so to a body of another kind, and that a body or an address is too large', async () => {
+    const post = async (path: string, init: RequestInit) =>
+      await expectDocumented<{ error: string }>(
+        await fetch(`${running.adminUrl}${path}`, { ...init, method: 'POST' }),
+        'POST',
+      )
+    const body = '{"kind":"app","value":"x","reason":"y"}'
+    for (const type of ['application/xml', 'application/csp-report'])
+      expect((await post('/api/blocks', { body, headers: { 'content-type': type } })).error).toMatch(
+        /application\/json/,
+      )
+    expect((await post('/api/blocks', { body: ' '.repeat(3_000_000), headers: json })).error).toMatch(/larger/)
+    const long = await fetch(`${running.adminUrl}/api/teams/${'a'.repeat(3_000)}`)
+    expect([long.status, (await expectDocumented<{ error: string }>(long)).error]).toEqual([
+      414,
+      expect.stringMatching(/too long/),
+    ])
   })
 })

@@ -43,11 +43,19 @@ export async function expectDocumented<T = Json>(response: Response, method = 'G
   expect(answer, `${method} ${pathname}: ${response.status} is documented`).toBeDefined()
   const at = answer?.$ref ?? `#/paths/${escaped(path ?? '')}/${method.toLowerCase()}/responses/${name}`
   const value = (await response.json()) as T
-  const validate = validators.get(at) ?? ajv.compile({ $ref: `admin-api${at}/content/application~1json/schema` })
-  validators.set(at, validate)
+  const type = response.headers.get('content-type')?.split(';', 1)[0] ?? ''
+  const schema = `${at}/content/${type.replace('/', '~1')}/schema`
+  expect(Object.keys(described(answer).content ?? {}), `${method} ${pathname}: ${response.status}`).toContain(type)
+  const validate = validators.get(schema) ?? ajv.compile({ $ref: `admin-api${schema}` })
+  validators.set(schema, validate)
   validate(value)
   expect(validate.errors ?? [], `${method} ${pathname}: ${JSON.stringify(value).slice(0, 2000)}`).toEqual([])
   return value
+}
+
+function described(answer: Answer | undefined): Answer {
+  const name = answer?.$ref?.split('/').at(-1)
+  return (name === undefined ? answer : document.components.responses[name]) ?? {}
 }
 
 function escaped(path: string): string {
