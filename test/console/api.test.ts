@@ -1,9 +1,12 @@
 // The API of the operators' listener: as its document says, from memory, and without secrets.
 
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DecisionDetailView, DecisionsView } from '../../src/admin/console/decision-view.ts'
 import type { Explanation } from '../../src/policy/tools/explanation.ts'
-import type { AuditView, PolicyStateView } from '../../src/admin/console/policy-view.ts'
+import type { AuditCheckView, AuditView, PolicyStateView } from '../../src/admin/console/policy-view.ts'
 import type { TeamDetailView, TeamsView } from '../../src/admin/console/team-view.ts'
 import type { NowView } from '../../src/admin/console/now-view.ts'
 import type { CacheStateView } from '../../src/admin/console/state-views.ts'
@@ -142,6 +145,44 @@ test('/api/audit has the head of the chain and the latest changes', async () => 
   expect([healthy, changes.map(({ event }) => event)]).toEqual([true, ['started']])
   const last = (await running.auditText()).trim().split('\n').at(-1) ?? ''
   expect(JSON.parse(last)).toMatchObject(head)
+})
+
+test('/api/audit/check reads the chain in all of its files, and finds what was changed, removed or cut off', async () => {
+  const file = join(running.directory, 'audit.ndjson')
+  const whole = await readFile(file, 'utf8')
+  const check = async () => await read<AuditCheckView>('/api/audit/check')
+  const problems = async () => (await check()).problems.map(({ problem }) => problem)
+  try {
+    expect(await check()).toMatchObject({
+      ok: true,
+      entries: 1,
+      files: [{ name: 'audit.ndjson', from: 1, to: 1 }],
+      problems: [],
+    })
+    await fetch(`${running.adminUrl}/api/purge?organization=org-payments`, { method: 'POST' })
+    const both = await readFile(file, 'utf8')
+    expect(await check()).toMatchObject({ ok: true, entries: 2 })
+    // Files of a rotation, and others that only begin alike.
+    await writeFile(`${file}.2026-01-01T000000.000Z.gz`, gzipSync(whole))
+    await writeFile(file, both.slice(whole.length))
+    await writeFile(join(running.directory, 'audit-checkpoints.ndjson'), 'x\n')
+    expect(await check()).toMatchObject({
+      ok: true,
+      entries: 2,
+      files: [
+        { from: 1, to: 1 },
+        { from: 2, to: 2 },
+      ],
+    })
+    await writeFile(`${file}.2026-01-01T000000.000Z.gz`, gzipSync(whole.replace('"started"', '"stopped"')))
+    expect(await problems()).toContainEqual(expect.stringContaining('hash'))
+    await rm(`${file}.2026-01-01T000000.000Z.gz`)
+    expect(await problems()).toContainEqual(expect.stringContaining('removed'))
+    await writeFile(file, whole)
+    expect(await problems()).toContainEqual(expect.stringContaining('gone'))
+  } finally {
+    await rm(`${file}.2026-01-01T000000.000Z.gz`, { force: true })
+  }
 })
 
 const deepBody = (depth: number): string =>

@@ -28,6 +28,19 @@ export interface PolicyStateView {
   readonly invariants: readonly { readonly id: string; readonly kind: 'never' | 'always'; readonly source: string }[]
 }
 
+/** What a check of the whole chain has found. */
+export interface AuditCheckView {
+  readonly at: string
+  readonly ok: boolean
+  readonly entries: number
+  /** The head that the gateway has in memory: it has to occur in the files. */
+  readonly head: { readonly seq: number; readonly hash: string }
+  readonly files: readonly { readonly name: string; readonly from: number; readonly to: number }[]
+  /** Lines that a crash cut off, which the chain says. */
+  readonly torn_lines: number
+  readonly problems: readonly { readonly file: string | null; readonly line: number; readonly problem: string }[]
+}
+
 export interface AuditView {
   readonly target: string
   readonly healthy: boolean

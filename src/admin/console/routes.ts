@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Explanation } from '../../policy/tools/explanation.ts'
 import { readExplainRequest, type AskedExplanation } from './explain-request.ts'
-import type { AuditView } from './policy-view.ts'
+import type { AuditCheckView, AuditView } from './policy-view.ts'
 import type { TeamDetailView, TeamsView } from './team-view.ts'
 import type { KeyReportView } from './key-report-view.ts'
 import type { CacheStateView } from './state-views.ts'
@@ -25,6 +25,8 @@ export interface ConsoleParts {
   readonly policyChanges: () => Promise<PolicyChangesView>
   readonly cache: () => CacheStateView
   readonly audit: () => AuditView
+  /** Reads the files. Throws `QueryError` where they cannot be checked here. */
+  readonly auditCheck: () => Promise<AuditCheckView>
   readonly keyReport: () => KeyReportView
   readonly teams: () => TeamsView
   readonly team: (id: string) => TeamDetailView | null
@@ -53,6 +55,7 @@ export function addConsoleApi(app: FastifyInstance, parts: ConsoleParts): void {
   simple('/api/series', parts.series)
   simple('/api/cache', parts.cache)
   simple('/api/audit', parts.audit)
+  simple('/api/audit/check', parts.auditCheck)
   simple('/api/teams', parts.teams)
   simple('/api/keys/report', parts.keyReport)
   simple('/api/policies/changes', parts.policyChanges)

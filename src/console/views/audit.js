@@ -1,12 +1,14 @@
 // The audit log: its chain, where its head is noted, and the latest changes.
 
 import { html } from 'htm/preact'
+import { useState } from 'preact/hooks'
 import { call, useData } from '../api.js'
-import { clock, number } from '../format.js'
+import { clock, counted, number } from '../format.js'
 import { Facts, Head, Mark, Change, State, Table, When } from '../parts.js'
 import { useMay } from '../session.js'
 
 /** @typedef {import('../../admin/console/policy-view.ts').AuditView} AuditView */
+/** @typedef {import('../../admin/console/policy-view.ts').AuditCheckView} AuditCheckView */
 
 export function Audit() {
   const found = useData('/api/audit', 5000)
@@ -30,7 +32,7 @@ function Detail({ audit }) {
       ['Entries in the chain', number(audit.head.seq)],
       ['Hash of the head', html`<code>${audit.head.hash}</code>`],
     ]} />
-    <p class="muted">Whether the chain is whole is verified where the file is, from its first entry: <code>devin-gateway audit verify ${audit.target}</code>. It must end at this head.</p>
+    <${Check} target=${audit.target} />
     <h2>Where the head is noted</h2>
     <${Table} caption="Places outside the log that hold its head" wide=${[0, 3]} heads=${['Where', 'Entry', 'When', 'State']} numbers=${[1]} rows=${audit.anchors}
       empty="The head is noted nowhere else: whoever can write the log could rewrite all of it. Name a key and places as checkpoints in config/gateway.yaml."
@@ -48,6 +50,27 @@ function Detail({ audit }) {
               html`<div><span class="muted">${name.replaceAll('_', ' ')}:</span> ${textOf(value)}</div>`,
           ),
       ]} />`
+}
+
+/** Asked for by its button: all files are read. @param {{ target: string }} props */
+function Check({ target }) {
+  const [asked, setAsked] = useState(0)
+  const found = useData(asked === 0 ? null : '/api/audit/check')
+  const data = /** @type {AuditCheckView | null} */ (found.data)
+  const again = () => (asked === 0 ? setAsked(1) : found.again())
+  return html`<h2>Whether the chain is whole</h2>
+    <p><button type="button" onClick=${again}>Check the chain</button></p>
+    ${asked > 0 && html`<${State} of=${found} what="the check of the chain">${data !== null && html`<${Verdict} check=${data} />`}<//>`}
+    <p class="muted">The same is verified where the files are, also against checkpoints that somebody else keeps: <code>devin-gateway audit verify ${target}*</code></p>`
+}
+
+/** @param {{ check: AuditCheckView }} props */
+function Verdict({ check: { at, ok, entries, head, files, torn_lines: torn, problems } }) {
+  const said = ok
+    ? `The chain is unbroken: ${counted(entries, 'entry', 'entries')} in ${counted(files.length, 'file')}, and entry ${number(head.seq)} is the head that the gateway knows.`
+    : 'The chain is broken. Somebody has changed or removed entries, or files are missing.'
+  return html`<p class=${`notice ${ok ? 'good' : 'bad'}`} role="status">${said} Checked at ${clock(at)}.${torn > 0 && ` ${counted(torn, 'line')} cut off by a crash: the chain says so.`}</p>
+    ${!ok && html`<${Table} caption="What is wrong" wide=${[2]} heads=${['File', 'Line', 'Problem']} numbers=${[1]} rows=${problems} cells=${(/** @type {AuditCheckView['problems'][number]} */ each) => [each.file, each.line === 0 ? '' : number(each.line), each.problem]} />`}`
 }
 
 /** @param {unknown} value @returns {string} */

@@ -1,13 +1,12 @@
 // Reads decision records from their files, the newest first, for a bounded time and a bounded number of bytes. Rotated files are read as
 // they are, also compressed ones.
 
-import { open, readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { open } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseObject } from '../../json/untyped.ts'
-import { rotatedAtMs } from '../rotation/archive.ts'
-import { withoutLinks } from '../target.ts'
 import { isReadable, readCompressed } from './compressed-file.ts'
+import { isCompressed, recordFilesOf } from './record-files.ts'
 
 /** How far was read. */
 export interface FilesRead {
@@ -65,7 +64,7 @@ export async function readNewestFirst(search: FileSearch): Promise<FilesRead> {
   const read: Progress = { names: [], unread: [], bytes: 0, oldest: null }
   const pace = paceOf(search, read)
   let isComplete = true
-  for (const file of await filesOf(search.file)) {
+  for (const file of await recordFilesOf(search.file)) {
     const isRead = isCompressed(file) ? readForwards : readBackwards
     if (await isRead(file, search, read, pace)) continue
     isComplete = false
@@ -160,38 +159,4 @@ async function readBackwards(file: string, { texts, take }: FileSearch, read: Pr
   } finally {
     await handle.close()
   }
-}
-
-function isCompressed(file: string): boolean {
-  return /\.(gz|zst|xz|bz2)$/.test(file)
-}
-
-/** The file and those that a rotation has moved beside it, the newest first. What is being compressed stands there as it was, too. */
-async function filesOf(file: string): Promise<readonly string[]> {
-  const real = withoutLinks(file)
-  const [folder, name] = [dirname(real), basename(real)]
-  const stem = name.replace(/\.[a-z]+$/, '')
-  const names = (await readdir(folder)).filter(
-    (each) =>
-      !each.endsWith('.part') &&
-      (each === name || each.startsWith(`${name}.`) || (each.startsWith(`${stem}-`) && each !== name)),
-  )
-  const found = await Promise.all(
-    names.map(async (each) => {
-      const path = join(folder, each)
-      const stats = await stat(path).catch(() => null)
-      const endMs =
-        each === name ? Number.POSITIVE_INFINITY : (rotatedAtMs(each.slice(name.length + 1)) ?? stats?.mtimeMs ?? 0)
-      return { path, isFile: stats?.isFile() === true, endMs }
-    }),
-  )
-  const files = found.filter(({ isFile }) => isFile)
-  const paths = new Set(files.map(({ path }) => path))
-  return (
-    files
-      // Between its compression and its deletion a file is there twice.
-      .filter(({ path }) => !isCompressed(path) || !paths.has(path.replace(/\.\w+$/, '')))
-      .toSorted((a, b) => b.endMs - a.endMs)
-      .map(({ path }) => path)
-  )
 }

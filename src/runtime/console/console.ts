@@ -6,6 +6,7 @@ import { cacheStateView } from './cache-state.ts'
 import { openDecisions } from './decisions/decisions.ts'
 import { explained } from './decisions/explained.ts'
 import { openAnalysis } from './analysis/analysis.ts'
+import { openAuditCheck } from './audit-check.ts'
 import { auditState, policyState } from './policy-state.ts'
 import { createTeams } from './teams.ts'
 import { keyReportView } from './reported-keys.ts'
@@ -81,6 +82,7 @@ export function openConsole(options: ConsoleOptions) {
     teams: () => fresh(teams.list()),
     team: (id) => fresh(teams.one(id)),
     audit: () => auditState(options),
+    auditCheck: openAuditCheck(options),
     keyReport: () => keyReportView(options.report.look(), endOf, now()),
     explain: (asked) => explained(options, asked),
     cache: () => cacheStateView(shares.cache.stats(), config.cache.maxBytes, group()),
