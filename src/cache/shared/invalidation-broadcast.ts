@@ -54,6 +54,19 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
     return membership.status !== 'isolated'
   }
 
+  /**
+   * An instance that is a member again before the others take it to be cut off has to tell them: they keep what they have. False
+   * when all of them have noticed that it is cut off.
+   */
+  async function isBackInTime(): Promise<boolean> {
+    while (!isMember()) {
+      const leftMs = membership.noticedAtMs - monotonic()
+      if (leftMs <= 0) return false
+      await membership.joined(Math.ceil(leftMs))
+    }
+    return true
+  }
+
   return {
     counts,
     attach: (given) => (handlers = given),
@@ -65,7 +78,7 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
       calls += 1
       const call = calls
       const opened = acknowledgements.open(call)
-      do {
+      for (let isWorthIt = true; isWorthIt; isWorthIt = isMember() || (await isBackInTime())) {
         try {
           const drop = { drop: names, unsettled, from: store.instance, call }
           const { members, answerWithinMs, untilMs } = await membership.send(drop)
@@ -77,9 +90,8 @@ export function createInvalidationBroadcast({ store, monotonic }: BroadcastOptio
           // The message may have been sent; sending it twice does no harm.
           await sleep(isMember() ? retryMs : 0)
         }
-      } while (isMember())
+      }
       acknowledgements.close(opened)
-      await sleep(membership.noticedAtMs - monotonic())
       counts.unreached += 1
       return { dropped: 0, instances: 1, silent: 0, reached: false }
     },

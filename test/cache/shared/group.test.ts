@@ -162,6 +162,23 @@ describeWithValkey('instances that share a store', () => {
     expect(await one.group.broadcast(drop)).toMatchObject({ instances: 2, silent: 0 })
   })
 
+  it('are told of what was written in a short cut of one of them: they have not noticed it, and keep what they have', async () => {
+    await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
+    let aheadMs = 0
+    const [one, other] = await start({}, { user: 'cut', ahead: () => aheadMs })
+    store(one)
+    await server.command('ACL', 'DELUSER', 'cut')
+    await until(() => other.store.away, 'the cut')
+    const told = other.group.broadcast(drop)
+    // The lease of the one that is cut off ends, and the store takes it for a member still.
+    aheadMs = 1_400
+    other.group.check()
+    expect(other.group.state.standing).toBe('alone')
+    await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
+    expect(await told).toMatchObject({ reached: true, instances: 2, silent: 0 })
+    expect(one.setting.cache.stats().entries).toBe(0)
+  })
+
   it('serve nothing stored once their own clock says that they were away too long', async () => {
     let aheadMs = 0
     const [, other] = await start({}, { ahead: () => aheadMs })
