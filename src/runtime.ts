@@ -84,7 +84,6 @@ export async function startGateway(options: GatewayOptions) {
     maxBodyBytes: config.bodies.maxBytes,
     bodies,
     turns,
-    callerIdleMs: config.upstream.timeouts.bodyIdleMs,
   })
   const app = await createGatewayApp({
     stages,
@@ -115,6 +114,7 @@ export async function startGateway(options: GatewayOptions) {
         )
     },
     listener: listenerOf(core, certificates.gateway),
+    callerIdleMs: config.upstream.timeouts.bodyIdleMs,
     isRemembered: (credentials) => tokens.isRemembered(credentials),
     upstreamOrigin: config.upstream.origin,
   })

@@ -26,6 +26,7 @@ import { createAnonymousRequests, type AnonymousOptions } from './load/anonymous
 import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'
+import { Readers } from './listener/readers.ts'
 import { RequestsUnderWay } from './blocking/requests-under-way.ts'
 import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording/recorder.ts'
@@ -50,6 +51,8 @@ export interface GatewayParts {
   /** A defect of the gateway, or a problem for operators, with its cause. */
   readonly onDefect: (context: RequestContext, problem: Problem) => void
   readonly listener: ServerOptions & CapOptions & AnonymousOptions & ListenerEvents
+  /** How long a caller may leave an answer unread. */
+  readonly callerIdleMs: number
   /** Whether the token of an Authorization field was verified and still counts. */
   readonly isRemembered: (credentials: string) => boolean
   readonly upstreamOrigin: string
@@ -86,6 +89,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     onDropped: parts.listener.onDropped,
   })
   const underWay = new RequestsUnderWay()
+  const readers = new Readers(parts.callerIdleMs)
   const anonymous = createAnonymousRequests({ ...parts.listener, now, isRemembered: parts.isRemembered })
   const events: ContextEvents = {
     failed(context, problem) {
@@ -133,7 +137,8 @@ export async function createGatewayApp(parts: GatewayParts) {
     underWay.add(context)
     if (!isHttp2(request)) pipelines.began(context)
     onceClosed(response, () => {
-      context.close(hasLeft(response))
+      // Node takes a response for finished whose stream the caller has reset without an error code.
+      context.close(!context.isComplete || hasLeft(response))
       if (!context.isEnded) linger(context)
     })
     return context
@@ -223,6 +228,11 @@ export async function createGatewayApp(parts: GatewayParts) {
   })
   server.removeAllListeners('clientError')
   server.on('clientError', unread.refuseUnparsed)
+  const look = setInterval(() => readers.look(underWay.items()), readers.everyMs)
+  app.addHook('onClose', (_app, done) => {
+    clearInterval(look)
+    done()
+  })
   await app.ready()
 
   return {

@@ -18,10 +18,7 @@ async function answered(act: (writer: ClientResponseWriter, context: RequestCont
     const opening = { decisionId: '0b0e8ab4', method: 'GET', rawTarget: '/', policy: {} as PolicySet, nowMs: 0 }
     const context = new RequestContext(request, response, opening, { failed() {}, leaving() {}, ended() {} })
     try {
-      act(
-        new ClientResponseWriter(context, { callerIdleMs: 1000, turns: new StreamTurns((work) => setImmediate(work)) }),
-        context,
-      )
+      act(new ClientResponseWriter(context, { turns: new StreamTurns((work) => setImmediate(work)) }), context)
     } catch (error) {
       failure = error
       response.destroy()

@@ -5,6 +5,7 @@ import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createAuthority } from '../support/certificates.ts'
+import { openRequest, protocols } from '../support/both-protocols.ts'
 import { openSocket } from '../support/raw-request.ts'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -135,6 +136,42 @@ test('an upload that stalls after a good start gives its connection back, and is
   expect(text).toContain('HTTP/1.1 400')
   expect(text).toContain('"reason":"request-incomplete"')
   expect(text.toLowerCase()).toContain('connection: close')
+})
+
+describe.each(protocols)('what comes over %s of an upload behind the answer of Devin', (protocol) => {
+  const authority = createAuthority('a test authority')
+  const { cert, key } = authority.issue({ name: 'localhost' })
+
+  /** The upstream answers when a part has come; `more` is what comes behind it, again and again. */
+  async function answeredEarly(more: string | null): Promise<{ status: number }> {
+    running = await startTestGateway({
+      listen:
+        '{ gateway: "127.0.0.1:0", admin: "127.0.0.1:0", tls: { cert: listener.crt, key: listener.key }, timeouts: { body: 600ms } }',
+      files: { 'listener.crt': cert, 'listener.key': key },
+      config: 'bodies: { max_size: 2MiB, max_judged_size: 1MiB }',
+      policies: { 'teams/greedy.yaml': teamFile('greedy') },
+    })
+    running.upstream.takeOver((incoming, response) => {
+      incoming.on('error', () => {}).resume()
+      response.writeHead(413, { 'content-type': 'application/json' }).end('{}')
+    })
+    const token = await running.token(as('greedy').claims)
+    const request = openRequest(protocol, running.port, { method: 'POST', path: attachments, token }, null)
+    request.write('x'.repeat(100_000))
+    await until(async () => (await metric('gateway_in_flight')) === 0, 'the exchange to be over')
+    const timer = more === null ? undefined : setInterval(() => request.write(more), 10)
+    const answer = await request.over
+    clearInterval(timer)
+    return answer
+  }
+
+  test.each([
+    ['stops', null],
+    ['is too slow', 'x'],
+    ['is more than a body may have', 'x'.repeat(20_000)],
+  ])('is dropped, and ends with its connection or stream when it %s', async (_name, more) => {
+    expect((await answeredEarly(more)).status).toBe(413)
+  })
 })
 
 test('an upload whose upstream is slow to read is not the one that stalls', async () => {

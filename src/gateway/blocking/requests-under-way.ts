@@ -14,6 +14,10 @@ export class RequestsUnderWay {
     context.whenEnded(() => this.#contexts.remove(entry))
   }
 
+  items(): Iterable<RequestContext> {
+    return this.#contexts.items()
+  }
+
   /** How many there are that satisfy; those whose caller has left are among them, as long as a call for them is under way. */
   count(isIt: (context: RequestContext) => boolean): number {
     let found = 0

@@ -30,6 +30,13 @@ export function wasCutOff(request: IncomingMessage): boolean {
   return stream === null ? !request.complete : stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR
 }
 
+/** Nothing more of a request is read: its connection is closed, by HTTP/2 its stream. */
+export function giveUp(request: IncomingMessage): void {
+  const stream = streamOf(request)
+  if (stream === null) request.destroy()
+  else stream.close(constants.NGHTTP2_CANCEL)
+}
+
 /**
  * Calls once when the caller has the answer or has left. By HTTP/2 that is the end of the stream: Node's compatibility layer
  * tells nothing of a HEAD request whose caller leaves before the answer.

@@ -33,6 +33,8 @@ interface State {
   growsSinceMs: number
   grewAtMs: number
   closing: boolean
+  /** Streams that were closed at the last check and had not ended. */
+  closedStreams: Set<ServerHttp2Stream>
 }
 
 export class Sessions {
@@ -55,6 +57,7 @@ export class Sessions {
       growsSinceMs: nowMs,
       grewAtMs: Number.NEGATIVE_INFINITY,
       closing: false,
+      closedStreams: new Set(),
     }
     this.#states.set(session, state)
     session.once('close', () => {
@@ -90,6 +93,7 @@ export class Sessions {
     const nowMs = this.#options.now()
     for (const [session, state] of this.#states) {
       state.controlFrames = 0
+      endClosedStreams(state)
       // Destroys a session whose peer does not read the GOAWAY frame.
       if (state.closing && state.openStreams.size === 0) session.destroy()
       else if (state.openStreams.size === 0) this.#lookAtQuiet(session, state, nowMs)
@@ -125,4 +129,16 @@ export class Sessions {
   destroy(): void {
     for (const session of this.#states.keys()) session.destroy()
   }
+}
+
+/**
+ * Node never ends a stream that its caller resets without an error while an answer waits to be sent, and such a stream keeps its
+ * session, also when the connection is gone.
+ */
+function endClosedStreams(state: State): void {
+  const before = state.closedStreams
+  state.closedStreams = new Set()
+  for (const stream of state.openStreams.items())
+    if (before.has(stream)) stream.destroy()
+    else if (stream.closed) state.closedStreams.add(stream)
 }

@@ -5,7 +5,6 @@ import type { ResponseHead, ResponseSource } from '../../cache/response-stream.t
 import type { CacheOutcome, CacheSink } from '../../cache/cache-request.ts'
 import type { Problem } from '../../problems.ts'
 import { isHttp2, setHead } from '../listener/http-versions.ts'
-import { isTooSlow } from '../caller-pace.ts'
 import type { RequestContext } from '../context.ts'
 import { scheduleWrite } from '../event-loop-batch.ts'
 import { LongPieces, mostAtOnce } from '../long-pieces.ts'
@@ -19,15 +18,12 @@ export const abandonedMs = 10_000
 const oneWriteBytes = 12 * 1024
 
 export interface ClientSettings {
-  /** How long a caller may leave an answer unread. */
-  readonly callerIdleMs: number
   readonly turns: StreamTurns
 }
 
 export class ClientResponseWriter implements CacheSink {
   readonly #context: RequestContext
   readonly #response: ServerResponse
-  readonly #idleMs: number
   readonly #turns: StreamTurns
   #flow: ResponseSource | null = null
   /** Null before a large piece came. */
@@ -35,20 +31,14 @@ export class ClientResponseWriter implements CacheSink {
   #begun = false
   /** Data was written in this batch and not flushed yet. */
   #gathering = false
-  /** Runs while the caller has unread data. */
-  #reading: NodeJS.Timeout | null = null
-  /** Bytes that it had read when the timer started. */
-  #takenBytes = 0
 
-  constructor(context: RequestContext, { callerIdleMs, turns }: ClientSettings) {
+  constructor(context: RequestContext, { turns }: ClientSettings) {
     this.#context = context
     this.#response = context.response
-    this.#idleMs = callerIdleMs
     this.#turns = turns
     context.whenClosed(() => {
       this.#pieces?.drop()
       // Also after an answer of the gateway: the upstream may still process a request that was refused half way.
-      if (this.#reading !== null) clearTimeout(this.#reading)
       const flow = this.#flow
       if (flow !== null) this.#letGo(flow)
     })
@@ -114,10 +104,8 @@ export class ClientResponseWriter implements CacheSink {
     this.#context.bytesOut += chunk.length
     this.#gather()
     const room = this.#response.write(chunk)
-    if (!room) {
+    if (!room)
       this.#response.once('drain', () => (this.#pieces === null ? this.#flow?.resume() : this.#pieces.release()))
-      this.#watchReader()
-    }
     return room
   }
 
@@ -151,7 +139,6 @@ export class ClientResponseWriter implements CacheSink {
       if (body !== null && isWhole && body.length <= oneWriteBytes)
         this.#response.end(body.toString('latin1'), 'latin1')
       else this.#response.end(body ?? undefined)
-      if (this.#response.writableLength > 0) this.#watchReader()
     })
   }
 
@@ -168,25 +155,6 @@ export class ClientResponseWriter implements CacheSink {
       // When the answer ends in this batch, the end flushes the pieces.
       if (!this.#context.isAnswered) socket.uncork()
     })
-  }
-
-  /**
-   * A caller that does not read holds memory and a connection to the upstream. It may pause for as long as the upstream may, and has
-   * to take the least rate; only while something waits for it.
-   */
-  #watchReader(): void {
-    if (this.#reading !== null || this.#context.isClosed) return
-    this.#takenBytes = this.#taken()
-    this.#reading = setTimeout(() => {
-      this.#reading = null
-      if (this.#response.writableLength === 0) return
-      if (isTooSlow(this.#taken() - this.#takenBytes, this.#idleMs)) this.#response.destroy()
-      else this.#watchReader()
-    }, this.#idleMs)
-  }
-
-  #taken(): number {
-    return this.#context.bytesOut - this.#response.writableLength
   }
 
   fail(problem: Problem): void {

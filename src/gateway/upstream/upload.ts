@@ -6,7 +6,7 @@ import type { Problem } from '../../problems.ts'
 import { noRoom, tooLarge, tooSlow } from '../bodies/collect.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
 import { isTooSlow } from '../caller-pace.ts'
-import { wasCutOff } from '../listener/http-versions.ts'
+import { giveUp, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 
 export interface UploadOptions {
@@ -56,8 +56,8 @@ export class Upload extends Transform {
     this.once('close', () => {
       clearTimeout(this.#timer)
       options.memory.giveBack(options.team, this.#heldBytes)
-      // The upstream may answer before it has the whole body: the rest is read and dropped, so that the caller can go on.
-      request.unpipe(this).resume()
+      request.unpipe(this)
+      this.#dropRest()
     })
     request.once('close', () => {
       if (wasCutOff(request)) this.destroy(cutOff())
@@ -92,6 +92,27 @@ export class Upload extends Transform {
     const isWhole = !wasCutOff(request) && (declared === null || context.bytesIn === declared)
     if (isWhole) this.#flow()
     done(isWhole ? null : cutOff())
+  }
+
+  /**
+   * The upstream may answer before it has the whole body. The rest is read and dropped, so that the caller comes to read the answer.
+   * The bounds on bodies hold for it, too: nothing else ends a connection on which a body goes on and on.
+   */
+  #dropRest(): void {
+    const { context, request, maxBytes, timeoutMs } = this.#options
+    request.resume()
+    if (request.complete) return
+    const seenBytes = context.bytesIn
+    let [bytes, checkedBytes] = [0, 0]
+    const timer = setInterval(() => {
+      if (isTooSlow(bytes - checkedBytes, timeoutMs)) giveUp(request)
+      checkedBytes = bytes
+    }, timeoutMs)
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (seenBytes + bytes > maxBytes) giveUp(request)
+    })
+    for (const event of ['end', 'close']) request.once(event, () => clearInterval(timer))
   }
 
   #hold(bytes: number): boolean {
