@@ -20,7 +20,8 @@ export function openUpstream(core: Core) {
   const { maxBytes, maxJudgedBytes } = config.bodies
   const { bodyMs } = config.listen.timeouts
   const bodyMemory = createBodyMemory(Math.max(mostHeldBytes, mostHeldBodies * maxJudgedBytes))
-  const bodies = createBodies({ memory: bodyMemory, maxJudgedBytes, bodyMs, monotonic })
+  const isReadLater = core.shadow !== null
+  const bodies = createBodies({ memory: bodyMemory, maxJudgedBytes, bodyMs, monotonic, isReadLater })
   const turns = new StreamTurns(betweenTurns(admittedRequests, monotonic))
   const upstream = createUpstream({
     // A caller waits for the queue no longer than for the head of an answer.

@@ -14,26 +14,34 @@ export interface BodiesOptions {
   /** A body may take so long; longer only while it keeps the least rate. */
   readonly bodyMs: number
   readonly monotonic: () => number
+  /** Bodies that were not sent are looked at after their exchange. */
+  readonly isReadLater: boolean
 }
 
 /** Bodies up to this many bytes are collected before they are sent: one write instead of a stream of them. */
 export const smallBodyBytes = 64 * 1024
 const noBody = Buffer.alloc(0)
 
-export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic }: BodiesOptions) {
+export function createBodies({ memory, maxJudgedBytes, bodyMs, monotonic, isReadLater }: BodiesOptions) {
   function collect(context: RequestContext, maxBytes: number): Buffer | Promise<Buffer> {
     const { request, response, fields } = context
     if (fields.expectsContinue) response.writeContinue()
     const team = context.decided.decision.team?.id ?? ''
     let heldBytes = 0
-    context.whenEnded(() => memory.giveBack(team, heldBytes))
+    let free = (): void => {}
+    context.whenEnded(() => {
+      memory.giveBack(team, heldBytes)
+      // Before a key is opened nobody has been given the body.
+      if (context.keyVersion === null && !isReadLater) free()
+    })
     const hold = (bytes: number): boolean => {
       if (context.isEnded || !memory.take(team, bytes)) return false
       heldBytes += bytes
       return true
     }
     const received = (bytes: number): void => void (context.bytesIn += bytes)
-    return collectBody(request, fields.bodyLength, maxBytes, { hold, received, bodyMs, monotonic })
+    const own = (freeBody: () => void): void => void (free = freeBody)
+    return collectBody(request, fields.bodyLength, maxBytes, { hold, received, own, bodyMs, monotonic })
   }
 
   return {
@@ -60,6 +68,8 @@ export interface CollectRules {
   readonly hold: (bytes: number) => boolean
   /** So many bytes have come. */
   readonly received: (bytes: number) => void
+  /** Gets what gives a large body's memory back; nobody may use the body after that. */
+  readonly own: (free: () => void) => void
   readonly bodyMs: number
   readonly monotonic: () => number
 }
@@ -73,7 +83,7 @@ export function collectBody(
   request: IncomingMessage,
   declared: number | null,
   maxBytes: number,
-  { hold, received, bodyMs, monotonic }: CollectRules,
+  { hold, received, own, bodyMs, monotonic }: CollectRules,
 ): Buffer | Promise<Buffer> {
   // By HTTP/2 a request is complete also when it was given up.
   const isHere = request.complete && !wasCutOff(request) && request.readableLength === declared
@@ -85,18 +95,23 @@ export function collectBody(
   }
   return new Promise((resolve, reject) => {
     const body = new GrowingBody(declared, maxBytes, hold)
+    own(() => body.free())
     const startedAtMs = monotonic()
     let timer = setTimeout(check, bodyMs)
+    let isGiven = false
     function check(): void {
       const elapsedMs = monotonic() - startedAtMs
       if (isTooSlow(body.size, elapsedMs)) give(tooSlow())
       else timer = setTimeout(check, bodyMs / 6)
     }
     function give(outcome: Buffer | Problem): void {
+      if (isGiven) return
+      isGiven = true
       clearTimeout(timer)
       request.off('data', take)
       if (outcome instanceof Problem) {
         request.pause()
+        body.free()
         reject(outcome)
       } else resolve(outcome)
     }
@@ -115,11 +130,16 @@ export function collectBody(
   })
 }
 
-/** The bytes that have arrived, in one piece: many small ones would take far more memory than they hold. */
+/**
+ * The bytes that have arrived, in one piece: many small ones would take far more memory than they hold. What is outgrown
+ * is given back at once: a collection comes late, because V8 sees little of this memory.
+ */
 class GrowingBody {
   readonly #most: number
   readonly #hold: (bytes: number) => boolean
-  #buffer: Buffer = noBody
+  #bytes: Buffer = noBody
+  /** Null while the only piece is kept as it came. */
+  #own: ArrayBuffer | null = null
   size = 0
 
   constructor(declared: number | null, maxBytes: number, hold: (bytes: number) => boolean) {
@@ -130,27 +150,32 @@ class GrowingBody {
   /** False when there is no room for it. */
   add(chunk: Buffer): boolean {
     const needed = this.size + chunk.length
-    if (needed > this.#buffer.length && !this.#grow(needed)) return false
-    // The first piece is kept as it came.
-    if (this.size > 0) chunk.copy(this.#buffer, this.size)
-    else this.#buffer = chunk
+    if (needed > this.#bytes.length && !this.#grow(needed)) return false
+    if (this.size > 0) chunk.copy(this.#bytes, this.size)
+    else this.#bytes = chunk
     this.size = needed
     return true
   }
 
   #grow(needed: number): boolean {
-    const capacity = this.size === 0 ? needed : Math.max(needed, Math.min(this.#most, 2 * this.#buffer.length))
-    if (!this.#hold(capacity - this.#buffer.length)) return false
-    if (this.size > 0) {
-      const larger = Buffer.allocUnsafeSlow(capacity)
-      this.#buffer.copy(larger, 0, 0, this.size)
-      this.#buffer = larger
-    }
+    const held = this.#bytes
+    const capacity = this.size === 0 ? needed : Math.max(needed, Math.min(this.#most, 2 * held.length))
+    if (!this.#hold(capacity - held.length)) return false
+    if (this.size === 0) return true
+    const larger = this.#own?.transfer(capacity) ?? new ArrayBuffer(capacity)
+    this.#bytes = Buffer.from(larger)
+    if (this.#own === null) held.copy(this.#bytes)
+    this.#own = larger
     return true
   }
 
+  free(): void {
+    this.#own?.transfer(0)
+    this.#own = null
+  }
+
   bytes(): Buffer {
-    return this.#buffer.subarray(0, this.size)
+    return this.#bytes.subarray(0, this.size)
   }
 }
 
