@@ -151,6 +151,22 @@ const tinyPipelines: Attack = (target) => {
   })
 }
 
+/** The same by callers with a token, each behind requests that are answered. */
+const knownPipelines: Attack = (target) => {
+  const tiny = Buffer.from('GET / HTTP/1.1\r\n\r\n'.repeat(4000))
+  return keepOpen(300, target, (socket, index) => {
+    const request = head('GET', `${target.home}/sessions`, tokenAt(target, index))
+    let answers = 0
+    socket.write(request)
+    socket.on('data', (chunk: Buffer) => {
+      if (!chunk.toString('latin1').startsWith('HTTP/1.1')) return
+      answers += 1
+      if (answers === 1) socket.write(request)
+      else if (answers === 2) socket.write(tiny)
+    })
+  })
+}
+
 /** Tokens with a wrong signature, each another one; the next when the one before is refused. */
 const junkTokens: Attack = (target) => {
   let sent = 0
@@ -228,6 +244,7 @@ export const attacks = {
   '300 unread answers': { attack: unreadAnswers, team: 'unlimited' },
   '300 slow heads': { attack: slowHeads, team: 'unlimited' },
   '300 pipelines of tiny heads': { attack: tinyPipelines, team: 'unlimited' },
+  '300 pipelines of tiny heads behind a token': { attack: knownPipelines, team: 'unlimited' },
   'junk tokens over 300 connections': { attack: junkTokens, team: 'unlimited' },
   'junk tokens over 20 HTTP/2 connections': { attack: junkStreams, team: 'unlimited' },
 } as const satisfies Readonly<Record<string, { attack: Attack; team: 'limited' | 'unlimited' }>>

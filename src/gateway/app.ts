@@ -201,7 +201,7 @@ export async function createGatewayApp(parts: GatewayParts) {
     ...parts.listener,
     headMs: parts.listener.timeouts.headMs,
     now,
-    input: { isFull: (socket) => pipelines.isFull(socket), isKnown: (socket) => pipelines.isKnown(socket) },
+    input: { mayRead: (socket) => pipelines.mayRead(socket), isKnown: (socket) => pipelines.isKnown(socket) },
     isBusy: (socket) => pipelines.latest(socket) !== null,
     onRefused: (reason, answerable) => {
       parts.listener.onRefused(reason)

@@ -4,8 +4,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { pieceBytes } from '../../src/gateway/listener/metered-input.ts'
-import { mostWaiting } from '../../src/gateway/listener/pipelines.ts'
+import { mostInOneRead, mostWaiting } from '../../src/gateway/listener/pipelines.ts'
 import { openSocket } from '../support/raw-request.ts'
 import { startTestGateway, until, type RunningGateway } from '../support/start-gateway.ts'
 
@@ -145,20 +144,38 @@ test('other callers have their turn in the middle of it', async () => {
 
 const tiny = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
-test('more than a few are not read before their time, and still all answered', async () => {
+test('a few of a stranger are parsed before their time, no more, and all are answered', async () => {
   const held = hold()
   const before = await running.settled()
-  const { socket, statuses } = await talk(`${request('GET', sessions)}${tiny.repeat(8000)}`)
+  const { socket, statuses } = await talk(`${request('GET', sessions)}${tiny.repeat(2000)}`)
   await until(() => held.length === 1, 'the first request at the upstream')
-  await until(async () => (await sentAhead()) >= 32, 'requests to wait')
-  // What is read of a caller who is not known yet is parsed in pieces.
-  for (let looks = 0; looks < 10; looks++) expect(await sentAhead()).toBeLessThan(32 + pieceBytes / tiny.length)
+  await until(async () => (await sentAhead()) > 0, 'requests to wait')
+  for (let looks = 0; looks < 10; looks++) expect(await sentAhead()).toBe(8)
   expect(await metric('gateway_in_flight')).toBe(1)
   held[0]?.end('{}')
-  await until(() => statuses().length === 8001, 'all answers')
+  await until(() => statuses().length === 2001, 'all answers')
   expect(new Set(statuses().slice(1))).toEqual(new Set([401]))
   socket.destroy()
-  expect(await running.settled()).toBe(before + 8001)
+  expect(await running.settled()).toBe(before + 2001)
+})
+
+test.each([
+  ['line breaks before them', '\r\n\r\n'.repeat(20) + tiny.repeat(500), 500],
+  [
+    'bodies that look like the ends of heads',
+    request('POST', '/v4', 'Content-Length: 400\r\n', '\r\n\r\n'.repeat(100)).repeat(20),
+    20,
+  ],
+  ['chunks', request('POST', '/v4', 'Transfer-Encoding: chunked\r\n', '4\r\n\r\n\r\n\r\n0\r\n\r\n').repeat(20), 20],
+])('requests of a stranger with %s are parsed in the same way', async (_name, bytes, count) => {
+  const held = hold()
+  const { socket, statuses } = await talk(`${request('GET', sessions)}${bytes}`)
+  await until(() => held.length === 1, 'the first request at the upstream')
+  await until(async () => (await sentAhead()) > 0, 'requests to wait')
+  for (let looks = 0; looks < 5; looks++) expect(await sentAhead()).toBe(8)
+  held[0]?.end('{}')
+  await until(() => statuses().length === count + 1, 'all answers')
+  socket.destroy()
 })
 
 test('a body in pieces, a pipeline over their borders and one behind a known caller are read like any other', async () => {
@@ -185,26 +202,68 @@ test('a body in pieces, a pipeline over their borders and one behind a known cal
   socket.destroy()
 })
 
-test('known callers who send too many ahead together are cut, the greediest alone, and leave a few records each', async () => {
-  const honest = await talk(request('GET', sessions))
-  await until(() => honest.statuses().length === 1, 'the first answer of an honest caller')
-  const greedy = await Promise.all(Array.from({ length: 6 }, () => talk(request('GET', sessions))))
-  await until(() => greedy.every(({ statuses }) => statuses().length === 1), 'them to be known')
+/** Opens a connection whose caller is known from then on. */
+async function known(): Promise<Talk> {
+  const opened = await talk(request('GET', sessions))
+  await until(() => opened.statuses().length === 1, 'the first answer')
+  return opened
+}
+
+const cuts = (): Promise<number> => metric('gateway_connections_cut_total{cause="pipeline"}')
+
+test('a known caller who sends more ahead than heads with tokens can be is answered up to there, and no further', async () => {
+  const before = await running.settled()
+  const cutBefore = await cuts()
+  const { socket, statuses } = await known()
+  const held = hold()
+  // The read that brings this one is the last one in pieces.
+  socket.write(request('GET', sessions))
+  await until(() => held.length === 1, 'the first request at the upstream')
+  socket.write(tiny.repeat(4000))
+  await until(async () => (await sentAhead()) > 0, 'requests to wait')
+  expect(await sentAhead()).toBe(mostInOneRead)
+  let text = ''
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+  const ended = new Promise((resolve) => socket.once('end', resolve))
+  held[0]?.end('{}')
+  await ended
+  expect(statuses()).toHaveLength(2 + mostInOneRead)
+  expect(text.match(/^connection: close/gim)).toHaveLength(1)
+  expect(text.lastIndexOf('HTTP/1.1 ')).toBeLessThan(text.search(/^connection: close/im))
+  socket.destroy()
+  expect(await running.settled()).toBe(before + 2 + mostInOneRead)
+  expect(await cuts()).toBe(cutBefore + 1)
+})
+
+test('a known caller who sends as many ahead as fit with their tokens gets all answers, time and again', async () => {
+  const { socket, statuses } = await known()
+  for (let round = 1; round <= 3; round += 1) {
+    socket.write(request('GET', sessions).repeat(100))
+    await until(() => statuses().length === 1 + 100 * round, 'the answers')
+  }
+  expect(new Set(statuses())).toEqual(new Set([200]))
+  socket.destroy()
+})
+
+test('when too many are sent ahead by all together, who sends many ahead is closed behind them, and nobody else', async () => {
+  const honest = await known()
+  const each = mostInOneRead - 1
+  const greedy = await Promise.all(Array.from({ length: mostWaiting / each + 1 }, known))
   const held = hold()
   const before = await running.settled()
-  const cuts = 'gateway_connections_cut_total{cause="pipeline"}'
+  const cutBefore = await cuts()
   for (const { socket } of [honest, ...greedy]) socket.write(request('GET', sessions))
-  await until(() => held.length === 7, 'a request of each at the upstream')
+  await until(() => held.length === greedy.length + 1, 'a request of each at the upstream')
   honest.socket.write(page.repeat(20))
-  for (const { socket } of greedy) socket.write(tiny.repeat(3000))
-  await until(async () => (await metric(cuts)) > 0, 'one to be cut')
-  expect(await sentAhead()).toBeLessThanOrEqual(mostWaiting)
+  for (const { socket } of greedy) socket.write(tiny.repeat(each))
+  await until(async () => (await cuts()) > cutBefore, 'one to be closed')
+  expect(await sentAhead()).toBeLessThan(mostWaiting + each)
   for (const response of held) response.end('{}')
   await until(() => honest.statuses().length === 22, 'the answers to the honest caller')
   for (const { socket } of [honest, ...greedy]) socket.destroy()
   await running.settled()
   const dropped = await metric('gateway_requests_dropped_total')
   expect(dropped).toBeGreaterThan(1000)
-  expect((await running.settled()) - before).toBeLessThan(7 + 20 + 6 * 3000 - dropped + 1)
+  expect((await running.settled()) - before).toBeLessThan(greedy.length * (1 + each) + 21 - dropped + 1)
   expect(await sentAhead()).toBe(0)
 })

@@ -2,6 +2,7 @@
 // it (RFC 9112 section 9.6).
 
 import type { Socket } from 'node:net'
+import { stopInput } from './input-flow.ts'
 
 /**
  * How long a connection stays open for its last answer to arrive. Callers that connect again as soon as they are closed do so no
@@ -47,13 +48,6 @@ function dropInput(socket: Socket): void {
   let droppedBytes = 0
   socket.on('data', (chunk: Buffer) => {
     droppedBytes += chunk.length
-    if (droppedBytes >= mostLingeringBytes) stopReading(socket)
+    if (droppedBytes >= mostLingeringBytes) stopInput(socket)
   })
-}
-
-/** Below the stream: one that is only paused goes on reading until its buffers are full. */
-function stopReading(socket: Socket): void {
-  const handle: unknown = Reflect.get(socket, '_handle')
-  if (typeof handle === 'object' && handle !== null && 'readStop' in handle && typeof handle.readStop === 'function')
-    handle.readStop()
 }

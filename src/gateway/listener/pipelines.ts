@@ -7,6 +7,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RequestContext } from '../context.ts'
+import { startInput, stopInput } from './input-flow.ts'
+import { lingerBeforeClosing } from './linger.ts'
+import { dropWhatFollows } from './metered-input.ts'
 
 /** A request, or what the parser refused, in its place among those of its connection. */
 export interface Arrival {
@@ -24,6 +27,8 @@ interface Pipeline {
   /** Begun, and not answered yet. */
   current: Arrival | null
   readonly waiting: Arrival[]
+  /** `stopped`: not read while as many wait as may; `ending`: not read any more, since the last one closes the connection. */
+  input: 'read' | 'stopped' | 'ending'
   /** How many have left before their turn. */
   left: number
   /** A request with a verified token was answered. */
@@ -31,20 +36,24 @@ interface Pipeline {
 }
 
 export interface PipelineEvents {
-  /** A connection was closed because it made others wait beyond the bound. */
+  /** A connection is closed behind what waits, because more was sent ahead at once than may be. */
   readonly onCut: () => void
   /** Requests have left before their turn without a record. */
   readonly onDropped: (count: number) => void
 }
 
 /** A connection with so many requests waiting is not read until there are fewer. A caller that leaves is noticed only by reading. */
-export const longestPipeline = 32
+const longestPipeline = 32
+/** The same before a caller has shown a verified token. */
+const longestOfStranger = 8
+/**
+ * Node parses all it has read of a known caller, up to 64 KiB, which with the least heads is thousands of requests. Those with a token
+ * are not so small. Behind so many of them no more is taken.
+ */
+export const mostInOneRead = 128
 /** How many of a connection leave a record when it ends before their turn; what costs a few bytes must not fill a disk. */
 const mostRecorded = longestPipeline
-/**
- * Requests that wait on all connections together. Node parses all it has read, up to 64 KiB, which with the least heads is
- * thousands of requests. Beyond this, a connection that has more waiting than `longestPipeline` is closed.
- */
+/** Requests that wait on all connections together. Beyond this, one may wait on each, and no read may bring many. */
 export const mostWaiting = 10_000
 
 export class Pipelines {
@@ -72,11 +81,32 @@ export class Pipelines {
     else {
       waiting.push(arrival)
       this.#waiting += 1
-      if (waiting.length === longestPipeline) stopReading(socket)
-      if (this.#waiting <= mostWaiting || waiting.length <= longestPipeline) return
-      this.#events.onCut()
-      socket.destroy()
-      this.#abandon(pipeline)
+      if (this.#isFull(pipeline)) this.#stop(socket, pipeline)
+      const most = this.#waiting > mostWaiting ? longestPipeline : mostInOneRead
+      if (waiting.length >= most && pipeline.isKnown) this.#endBehind(socket, pipeline, arrival)
+    }
+  }
+
+  #isFull({ isKnown, waiting }: Pipeline): boolean {
+    if (this.#waiting >= mostWaiting) return waiting.length > 0
+    return waiting.length >= (isKnown ? longestPipeline : longestOfStranger)
+  }
+
+  #stop(socket: Socket, pipeline: Pipeline): void {
+    if (pipeline.input === 'read') pipeline.input = 'stopped'
+    stopReading(socket)
+  }
+
+  /** What was parsed is answered, and then the connection is closed; what has come behind it is not even looked at. */
+  #endBehind(socket: Socket, pipeline: Pipeline, { response }: Arrival): void {
+    pipeline.input = 'ending'
+    this.#events.onCut()
+    response.shouldKeepAlive = false
+    dropWhatFollows(socket)
+    // Node closes with this after the last answer.
+    socket.destroySoon = () => {
+      Reflect.deleteProperty(socket, 'resume')
+      lingerBeforeClosing(socket)
     }
   }
 
@@ -87,7 +117,6 @@ export class Pipelines {
       if (arrival.context !== null && arrival.context.principal !== null) pipeline.isKnown = true
       const { waiting } = pipeline
       if (waiting.length === 0) return
-      if (waiting.length === longestPipeline) readOn(socket)
       // An answer that closes the connection is the last one; requests behind it must not run.
       if (!socket.writable) {
         this.#abandon(pipeline)
@@ -95,6 +124,10 @@ export class Pipelines {
       }
       const next = waiting.shift()
       this.#waiting -= 1
+      if (pipeline.input === 'stopped' && !this.#isFull(pipeline)) {
+        pipeline.input = 'read'
+        readOn(socket)
+      }
       if (next !== undefined) this.#begin(socket, pipeline, next)
     })
     arrival.begin()
@@ -116,7 +149,7 @@ export class Pipelines {
   #of(socket: Socket): Pipeline {
     const known = this.#pipelines.get(socket)
     if (known !== undefined) return known
-    const pipeline: Pipeline = { current: null, waiting: [], left: 0, isKnown: false }
+    const pipeline: Pipeline = { current: null, waiting: [], input: 'read', left: 0, isKnown: false }
     this.#pipelines.set(socket, pipeline)
     socket.once('close', () => {
       this.#pipelines.delete(socket)
@@ -131,9 +164,12 @@ export class Pipelines {
     if (current?.response === context.response) current.context = context
   }
 
-  /** As many wait on this connection as may. */
-  isFull(socket: Socket): boolean {
-    return (this.#pipelines.get(socket)?.waiting.length ?? 0) >= longestPipeline
+  /** False when as many wait on this connection as may; it is read on when there are fewer. */
+  mayRead(socket: Socket): boolean {
+    const pipeline = this.#pipelines.get(socket)
+    if (pipeline === undefined || !this.#isFull(pipeline)) return true
+    this.#stop(socket, pipeline)
+    return false
   }
 
   /** A caller with a verified token has used this connection. */
@@ -160,9 +196,11 @@ export class Pipelines {
 function stopReading(socket: Socket): void {
   socket.resume = () => socket
   socket.pause()
+  stopInput(socket)
 }
 
 function readOn(socket: Socket): void {
   Reflect.deleteProperty(socket, 'resume')
+  startInput(socket)
   socket.resume()
 }

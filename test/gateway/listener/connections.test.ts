@@ -14,7 +14,7 @@ function watch(server: Server, options: Partial<ConnectionOptions>): ReturnType<
     maxDescriptors: 1000,
     headMs: 10_000,
     now: () => performance.now(),
-    input: { isFull: () => false, isKnown: () => false },
+    input: { mayRead: () => true, isKnown: () => false },
     isBusy: () => false,
     onRefused: () => {},
     onCut: () => {},
