@@ -66,7 +66,6 @@ export class Call implements Dispatcher.DispatchHandler, QueueCallbacks {
   #connection: Connection | null = null
   #controller: Dispatcher.DispatchController | null = null
   #stage: CallStage = 'connecting'
-  #isRepeated = false
   #interim = 0
   #isAbandoned = false
   #isEnded = false
@@ -160,7 +159,6 @@ export class Call implements Dispatcher.DispatchHandler, QueueCallbacks {
     if (this.#isEnded || this.#isAbandoned) return
     if (this.#stage === 'sent' && this.#connection?.isAnswering === true) this.#stage = 'head'
     if (this.#mayRepeat(error)) {
-      this.#isRepeated = true
       this.#discard()
       this.#controller = null
       this.#stage = 'connecting'
@@ -171,11 +169,13 @@ export class Call implements Dispatcher.DispatchHandler, QueueCallbacks {
     this.#receiver.failed(upstreamProblem(error, this.#stage), error)
   }
 
-  /** A read on a connection that the other side was closing: there was no answer, and repeating a read is safe. */
+  /**
+   * A read on a connection that the other side was closing: there was no answer, and repeating a read is safe. A repetition
+   * has a new connection, and is not repeated.
+   */
   #mayRepeat(error: Error): boolean {
     const method = this.#request?.method
     return (
-      !this.#isRepeated &&
       this.#stage === 'sent' &&
       (method === 'GET' || method === 'HEAD') &&
       this.#connection?.isReused === true &&
