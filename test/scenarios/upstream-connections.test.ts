@@ -111,6 +111,22 @@ describe('a kept connection that the other side has just closed', () => {
     expect(upstream.requests).toHaveLength(status === 200 ? 3 : 2)
   })
 
+  test('a read is sent on a new one though others are kept, which may be closing as well', async () => {
+    await start()
+    const kept: Socket[] = []
+    upstream.respond((socket) => {
+      kept.push(socket)
+      if (kept.length === 3) for (const each of kept) each.write(answerOf('{}'))
+    })
+    await Promise.all([1, 2, 3].map((call) => running.call(`${sessions}?call=${call}`)))
+    upstream.respond((socket) => {
+      if (kept.includes(socket)) socket.destroy()
+      else socket.write(answerOf('{}'))
+    })
+    for (let call = 0; call < 3; call += 1) expect((await running.call(sessions)).status).toBe(200)
+    expect(upstream.connections).toBe(4)
+  })
+
   test('a read is not sent a third time', async () => {
     await start()
     upstream.respond((socket) => {

@@ -170,17 +170,14 @@ export class Call implements Dispatcher.DispatchHandler, QueueCallbacks {
   }
 
   /**
-   * A read on a connection that the other side was closing: there was no answer, and repeating a read is safe. A repetition
-   * has a new connection, and is not repeated.
+   * Whether the kept connection was closed by the other side before the request was sent, or before there was an answer
+   * to a read, which is safe to repeat. It goes on a new connection then, whose end ends the request.
    */
   #mayRepeat(error: Error): boolean {
-    const method = this.#request?.method
-    return (
-      this.#stage === 'sent' &&
-      (method === 'GET' || method === 'HEAD') &&
-      this.#connection?.isReused === true &&
-      isConnectionLoss(error)
-    )
+    if (this.#connection?.isReused !== true || !isConnectionLoss(error)) return false
+    const { method = '', body = null } = this.#request ?? {}
+    if (this.#stage === 'connecting') return body === null || Buffer.isBuffer(body)
+    return this.#stage === 'sent' && (method === 'GET' || method === 'HEAD')
   }
 
   #send(request: Dispatcher.DispatchOptions, fresh: boolean): void {
