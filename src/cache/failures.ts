@@ -31,9 +31,17 @@ export function isOfTheAsker({ kind, reason }: Problem): boolean {
   return ofTheAsker.has(kind) && reason !== 'upstream-throttled'
 }
 
-/** Whether a retry could succeed. A rejected key, for instance, would only be rejected again. */
+/** Failures after which a retry could succeed. When a key was rejected, its secret has been read again. */
+const passing: ReadonlySet<ProblemKindName> = new Set([
+  ...ofTheAsker,
+  'upstream-unreachable',
+  'upstream-timeout',
+  'upstream-credential-rejected',
+])
+
+/** Whether a retry could succeed. */
 export function mayPass({ kind }: Problem): boolean {
-  return kind === 'upstream-unreachable' || kind === 'upstream-timeout' || ofTheAsker.has(kind)
+  return passing.has(kind)
 }
 
 /** Whether an answer is not about what was asked for: an error of the upstream's, or that it has had too many requests. */

@@ -303,14 +303,17 @@ describe('a leader that fails', () => {
     ])
   })
 
-  it('three times: nobody tries for ever', () => {
-    const setting = new Setting(classRule)
-    const callers = several.map(() => setting.ask())
-    for (const _ of [1, 2, 3]) setting.call.fail()
-    expect(setting.calls).toHaveLength(3)
-    for (const caller of callers) expect(caller.problem?.kind).toBe('upstream-unreachable')
-    expect(setting.cache.stats().fetches).toBe(0)
-  })
+  it.each(['upstream-unreachable', 'upstream-timeout', 'upstream-credential-rejected'] as const)(
+    'three times with %s: nobody tries for ever',
+    (kind) => {
+      const setting = new Setting(classRule)
+      const callers = several.map(() => setting.ask())
+      for (const _ of [1, 2, 3]) setting.call.fail(kind)
+      expect(setting.calls).toHaveLength(3)
+      for (const caller of callers) expect(caller.problem?.kind).toBe(kind)
+      expect(setting.cache.stats().fetches).toBe(0)
+    },
+  )
 
   it.each([
     ['class', classRule],
@@ -343,7 +346,7 @@ describe('a leader that fails', () => {
     expect(callers[1]?.body).toBe('body')
   })
 
-  it.each(['upstream-credential-rejected', 'upstream-answer-refused', 'overloaded'] as const)(
+  it.each(['upstream-answer-refused', 'overloaded', 'key-unavailable'] as const)(
     'with %s: another try would meet the same, so it is everybody’s at once',
     (kind) => {
       const setting = new Setting(classRule)

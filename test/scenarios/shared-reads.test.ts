@@ -308,7 +308,7 @@ async function underWay(): Promise<number> {
 }
 
 describe('an error that one caller meets', () => {
-  const statuses = [206, 301, 400, 403, 405, 413, 414, 416, 421, 425, 431, 451, 500, 503]
+  const statuses = [206, 301, 400, 401, 403, 405, 413, 414, 416, 421, 425, 431, 451, 500, 503]
 
   test.each(statuses)('%i is not stored, and whoever waited for the same asks for itself', async (status) => {
     for (const kind of Object.keys(kinds)) {
@@ -325,7 +325,8 @@ describe('an error that one caller meets', () => {
       const others = ['bob', 'eve', 'joe'].map((sub) => send('HTTP/2', path, {}, sub))
       await until(async () => (await underWay()) === 4, 'the others to wait')
       held[0]?.()
-      expect((await first).status).toBe(status)
+      // The rejected key is the gateway's own; its secret is read again before anybody else asks.
+      expect((await first).status).toBe(status === 401 ? 502 : status)
       let answered = 1
       const rest = Promise.all(others)
       const all = setInterval(() => {
