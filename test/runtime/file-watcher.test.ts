@@ -66,10 +66,10 @@ async function inPassingTime<T>(work: Promise<T>): Promise<T> {
   return await work
 }
 
-async function watch(): Promise<ReturnType<typeof watchFiles<string, string>>> {
-  const { signature } = await inPassingTime(readInOneState(watched))
+async function watch(files = watched): Promise<ReturnType<typeof watchFiles<string, string>>> {
+  const { signature } = await inPassingTime(readInOneState(files))
   const watcher = watchFiles<string, string>({
-    watched,
+    watched: files,
     signature,
     take: (outcome, actor, onDemand) => {
       taken.push({ outcome, actor, onDemand })
@@ -103,6 +103,34 @@ describe('files that change while they are read', () => {
     await writeBoth('be')
     await passTime(() => taken.length > 0)
     expect(taken).toEqual([{ outcome: { value: 'seasea' }, actor: 'file watch', onDemand: false }])
+  })
+
+  test.each([
+    ['by the watch', () => {}],
+    ['on demand', (watcher: Awaited<ReturnType<typeof watch>>) => void watcher.reload('somebody')],
+  ])('are not read before they hold still, %s', async (_how, ask) => {
+    let [isWritten, wasRead, looks] = [false, false, 0]
+    /** They change from one look to the next, and never while they are read: a copy that goes on. */
+    const watcher = await watch({
+      ...watched,
+      files: async () => {
+        if (isWritten && !wasRead) await writeBoth('x'.repeat((looks += 1) + 1))
+        wasRead = false
+        return [one, two]
+      },
+      read: async () => {
+        wasRead = true
+        return await watched.read()
+      },
+    })
+    isWritten = true
+    ask(watcher)
+    await passTime(() => looks > 5)
+    expect(taken).toEqual([])
+    isWritten = false
+    await passTime(() => taken.length > 0)
+    const whole = 'x'.repeat(2 * (looks + 1))
+    expect(taken[0]?.outcome).toEqual({ value: whole })
   })
 
   test('refuse nothing of a state that is over', async () => {
