@@ -260,6 +260,10 @@ describeWithChromium('the console in a browser', () => {
     await view.shows('The policies are unchanged.')
     await view.open('audit')
     await view.shows('INC-4711: größeres Team')
+    await view.page.evaluate(
+      "[...document.querySelectorAll('button')].find((b) => b.innerText.startsWith('Check the chain')).click()",
+    )
+    await view.shows('The chain is unbroken')
   })
 
   test('what would allow a refused request is found by a button, as a patch that was tried', async () => {

@@ -374,6 +374,10 @@ describe('check --online', () => {
     const { code, report } = await check(usual({ [value('PAYMENTS_RUNNER_KEY')]: 404 }), { env })
     expect(code).toBe(1)
     expect(report.online.map(({ result }) => result)).toEqual(['unanswered', 'fine', 'absent'])
+    const flooded = await check(
+      usual({ [value('PAYMENTS_RUNNER_KEY')]: { ...runner, service_user_name: 'x'.repeat(3e6) } }),
+    )
+    expect(flooded.text).toContain('was not passed on because it is larger than 2 MiB')
     const away = await check(usual(), { origin: 'http://127.0.0.1:9' })
     expect(away.code).toBe(1)
     expect(away.report.online.map(({ result }) => result)).toEqual(Array(3).fill('unanswered'))

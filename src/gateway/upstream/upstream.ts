@@ -16,6 +16,7 @@ import { StreamTurn, type StreamTurns } from '../stream-turns.ts'
 import { createBreakers, type BreakerEvent } from './breakers.ts'
 import { Call, type AnswerReceiver, type Asker, type CallParts } from './call.ts'
 import { createConnections } from './connections.ts'
+import { answerRefused } from './errors.ts'
 import { fieldsOf, ownFieldsOf, type OwnRequest, type UpstreamRequest } from './upstream-request.ts'
 import { createUpstreamQueue, type HeldResult } from './queue.ts'
 import { Upload } from './upload.ts'
@@ -137,7 +138,7 @@ export function createUpstream(options: UpstreamOptions) {
             chunks.push(chunk)
             bytes += chunk.length
             if (bytes > maxOwnBytes) {
-              const reason = new Error('the answer is too large')
+              const reason = answerRefused('it is larger than 2 MiB')
               call.abandon(reason)
               reject(reason)
             }
