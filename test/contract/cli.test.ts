@@ -45,10 +45,7 @@ afterAll(async () => {
   await rm(state, { recursive: true, force: true })
 })
 
-/** A command on the site of these tests, as a process of its own. */
-const run = (...args: string[]): Promise<Ended> => runCommand([...args, '--config', site.configFile], { env: withKeys })
-
-/** The same in this process. */
+/** A command on the site of these tests, in this process. */
 const call = (...args: string[]): Promise<Ended> => callCommand([...args, '--config', site.configFile], withKeys)
 
 const json = (ended: Ended): unknown => JSON.parse(ended.out)
@@ -107,7 +104,7 @@ describe('what is asked wrongly', () => {
     ['--versoin', 'devin-gateway: unknown option "--versoin"; did you mean "--version"?'],
     ['versoin', 'devin-gateway: unknown command "versoin"; did you mean "version"?'],
   ])('the command %s: 2, the nearest spelling, and the names of all', async (name, message) => {
-    const { code, out, err } = await (name === 'chek' ? runCommand([name]) : callCommand([name]))
+    const { code, out, err } = await callCommand([name])
     const [first, names = '', help, ...rest] = err.split('\n')
     expect([code, out, first, help, rest]).toEqual([2, '', message, 'See "devin-gateway --help".', ['']])
     expect(names).toMatch(/^The commands are .*\bstart, sandbox, token, check, explain, test,.*\bcatalogue,.*audit\.$/)
@@ -279,7 +276,7 @@ describe('what is asked wrongly', () => {
 
 describe('check', () => {
   test('of what is good is 0, one line, and warnings beside it', async () => {
-    const { code, out } = await run('check')
+    const { code, out } = await call('check')
     expect(code).toBe(0)
     expect(out).toMatch(/^fine: 2 teams, 3 keys, 2 policy tests passed, \d+ warnings, revision [0-9a-f]{12}\n$/)
     const machine = await call('check', '--json')
@@ -711,7 +708,7 @@ describe('start and keys', () => {
         (await fetch(`http://127.0.0.1:${ports[0]}${sessions}`, { headers: { authorization: `Bearer ${token}` } }))
           .status,
       ).toBe(200)
-      const [live, text] = await Promise.all([keys('--json'), runCommand(args, { env: withKeys })])
+      const [live, text] = await Promise.all([keys('--json'), callCommand(args, withKeys)])
       expect(live.code).toBe(0)
       expect(json(live)).toMatchObject({
         live: true,
@@ -778,7 +775,7 @@ describe('sandbox and token', () => {
     fetch(`${at['gateway']}${path}`, { ...init, headers: { authorization: `Bearer ${token}` } })
 
   test('a token stands alone on stdout and is accepted as the team’s', async () => {
-    const { code, out, err } = await runCommand(['token', '--team', 'payments'], { env: env() })
+    const { code, out, err } = await callCommand(['token', '--team', 'payments'], env())
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
     const token = out.trim()

@@ -80,35 +80,39 @@ const crashLines = (): Record<string, unknown>[] =>
     .filter((line) => line.includes('"event":"crash"'))
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 
+/** In order: the first begins the drain, and the others come while a request is under way. */
 describe.each([
-  ['an exception', 'throw new TypeError(secret)', 'uncaughtException'],
-  ['an exception that is no Error', 'throw secret', 'uncaughtException'],
   [
-    'an exception in a timer, whose cause holds the secret',
-    'setTimeout(() => { throw new Error("x", { cause: new AggregateError([new Error(secret)], secret) }) })',
+    'exceptions',
     'uncaughtException',
+    [
+      'throw new TypeError(secret)',
+      'throw secret',
+      'setTimeout(() => { throw new Error("x", { cause: new AggregateError([new Error(secret)], secret) }) })',
+      "new EventEmitter().emit('error', new Error(secret))",
+      'new PassThrough().destroy(new Error(secret))',
+    ],
   ],
-  ['a rejection', 'void Promise.reject(new Error(secret))', 'unhandledRejection'],
-  ['a rejection without a reason', 'void Promise.reject()', 'unhandledRejection'],
-  ['an emitter without an owner', "new EventEmitter().emit('error', new Error(secret))", 'uncaughtException'],
-  ['a stream without an owner', 'new PassThrough().destroy(new Error(secret))', 'uncaughtException'],
-])('%s that nobody caught', (_name, defect, origin) => {
-  test('is logged in one masked line; requests under way end; the process ends with 1', async () => {
-    await start(defect)
+  ['rejections', 'unhandledRejection', ['void Promise.reject()', 'void Promise.reject(new Error(secret))']],
+])('%s that nobody caught', (_name, origin, defects) => {
+  test('are logged in one masked line each; requests under way end; the process ends with 1', async () => {
+    await start(`[${defects.map((defect) => `() => { ${defect} }`).join(', ')}][times - 1]()`)
     const held = hold()
     const underWay = await call()
     await until(() => held.length === 1, 'a request under way')
-    gateway.signal('SIGUSR2')
-    await until(() => crashLines().length > 0, 'the line')
-    await until(
-      async () => await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`).then((answer) => answer.status === 503),
-      'readiness to fail',
-    )
+    for (const count of defects.keys()) {
+      gateway.signal('SIGUSR2')
+      await until(() => crashLines().length > count, 'the line')
+      await until(
+        async () => await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`).then((answer) => answer.status === 503),
+        'readiness to fail',
+      )
+    }
     held[0]?.writeHead(200, { 'content-length': '8' }).end('underway')
     await until(() => underWay.closed, 'the answer')
     expect(parseAnswer(underWay.text)).toMatchObject({ status: 200, body: 'underway', fields: { connection: 'close' } })
     expect(await gateway.ended).toMatchObject({ code: 1, signal: null })
-    expect(crashLines()).toEqual([expect.objectContaining({ level: 'error', origin })])
+    expect(crashLines()).toEqual(defects.map(() => expect.objectContaining({ level: 'error', origin })))
     // Every line is one object: no trace of Node's own beside them.
     for (const line of gateway.err.trim().split('\n')) expect(typeof JSON.parse(line)).toBe('object')
     expect(gateway.err + gateway.out).not.toContain(secret)

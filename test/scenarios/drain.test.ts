@@ -286,9 +286,8 @@ describe('the deadline', () => {
 
 describe('a second signal', () => {
   test.each([
-    ['SIGTERM', 'SIGTERM'],
-    ['SIGINT', 'SIGINT'],
     ['SIGTERM', 'SIGINT'],
+    ['SIGINT', 'SIGTERM'],
   ] as const)(
     'ends the process at once with 1, and leaves a record of every request: %s, %s',
     async (first, second) => {
