@@ -12,6 +12,7 @@ export default defineConfig({
     // The suites talk over real sockets to real servers; a slow machine gets time, and nothing asserts on it.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 10_000 } },
     pool: 'forks',
     // A worker runs many files: to load the gateway anew for each took a fifth of the time. Nothing of ours keeps state in
     // modules, and nothing is mocked.

@@ -1,8 +1,9 @@
 // What keeps the tree readable: no circles, no name for two things, small folders, and comments that stay true.
 
-import { posix } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { importsOf, readSources, targetOf } from './support/sources.ts'
+import { importsOf, readSources, targetOf, testRoot } from './support/sources.ts'
 
 const sources = readSources()
 const production = sources.filter(({ name }) => !name.startsWith('sandbox/'))
@@ -103,3 +104,28 @@ describe('the comments', () => {
     expect(comments.filter(({ comment }) => fraction.test(comment))).toEqual([])
   })
 })
+
+describe('the tests', () => {
+  test('give what they wait for the time of a slow machine: `vi.waitFor` gives up after a second by itself', () => {
+    const names = readdirSync(testRoot, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+    const hasty = names.flatMap((name) => {
+      const text = readFileSync(join(testRoot, name), 'utf8')
+      return [...text.matchAll(/\bvi\.wait(?:For|Until)\(/g)]
+        .map(({ 0: call, index }) => ({ index, asked: callAt(text, index + call.length) }))
+        .filter(({ asked }) => !/\b\d+_000\b/.test(asked))
+        .map(({ index }) => `${name}:${text.slice(0, index).split('\n').length}`)
+    })
+    expect(hasty).toEqual([])
+  })
+})
+
+/** The arguments of a call, from behind its parenthesis. */
+function callAt(text: string, start: number): string {
+  let depth = 1
+  let end = start
+  for (; depth > 0 && end < text.length; end += 1) {
+    if (text[end] === '(') depth += 1
+    if (text[end] === ')') depth -= 1
+  }
+  return text.slice(start, end)
+}

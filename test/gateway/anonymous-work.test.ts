@@ -150,7 +150,7 @@ test('connections with failures alone take turns, a few at a time, and hold up n
   admit(2)
   expect(admitted.map(({ refusal }) => refusal)).toEqual(Array.from({ length: mostTriedAtOnce + 2 }, () => undefined))
   for (const { end } of admitted.slice(0, mostTriedAtOnce)) end()
-  await vi.waitFor(() => expect(admitted).toHaveLength(2 * mostTriedAtOnce + 2))
+  await vi.waitFor(() => expect(admitted).toHaveLength(2 * mostTriedAtOnce + 2), 10_000)
   // Those who leave do not have their turn.
   leave()
   for (const { end } of admitted) end()

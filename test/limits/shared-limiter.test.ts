@@ -21,17 +21,23 @@ interface Instance {
 let server: StoreServer
 const instances: Instance[] = []
 
-async function startInstances(
-  count: number,
-  budgetsWhenAway: 'refuse' | 'share' = 'refuse',
-  user: string | null = null,
-  monotonic = () => performance.now(),
-): Promise<Instance[]> {
+/** Nothing is counted twice or judged alone because the machine was slow; a test of a store that hangs sets a short one. */
+const patientMs = 10_000
+
+interface InstanceOptions {
+  readonly budgetsWhenAway?: 'refuse' | 'share'
+  readonly user?: string
+  readonly timeoutMs?: number
+}
+
+async function startInstances(count: number, options: InstanceOptions = {}): Promise<Instance[]> {
+  const { budgetsWhenAway = 'refuse', user, timeoutMs = patientMs } = options
+  const monotonic = (): number => performance.now()
   const started = Array.from({ length: count }, (): Instance => {
     const store = createStore({
-      settings: storeSettings(server, user === null ? {} : { user, password: () => 'none' }),
+      settings: storeSettings(server, { timeoutMs, ...(user === undefined ? {} : { user, password: () => 'none' }) }),
       now: Date.now,
-      monotonic: () => performance.now(),
+      monotonic,
     })
     const limiter = createSharedLimiter({ store, now: Date.now, monotonic, budgetsWhenAway })
     return {
@@ -169,7 +175,7 @@ describeWithValkey('the limiter of several instances', () => {
   })
 
   test('decides requests behind an unanswered call together with it', async () => {
-    const [one] = await startInstances(1)
+    const [one] = await startInstances(1, { timeoutMs: 500 })
     const limits = [rate('sessions', 5, { kind: 'refundable' })]
     const seen = await server.watch()
     server.freeze()
@@ -205,7 +211,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('frees the slots of an instance that certainly has ended at once', async () => {
     await server.command('ACL', 'SETUSER', 'killed', 'on', 'nopass', '~*', '&*', '+@all')
-    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'killed'))]
+    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, { user: 'killed' }))]
     if (one === undefined || other === undefined) throw new Error('no instances')
     const limits = [slots('concurrent', 3)]
     await storm([other], limits, 3)
@@ -274,7 +280,7 @@ describeWithValkey('the limiter of several instances', () => {
 
   test('gives an instance that is cut off its part of what is left, and nothing of a limit that is used up', async () => {
     await server.command('ACL', 'SETUSER', 'cut', 'on', 'nopass', '~*', '&*', '+@all')
-    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, 'refuse', 'cut'))]
+    const [one, other] = [...(await startInstances(1)), ...(await startInstances(1, { user: 'cut' }))]
     if (one === undefined || other === undefined) throw new Error('no instances')
     await back([one, other])
     const [full, half] = [[rate('used up', 60)], [rate('used by half', 60)]]
@@ -321,7 +327,7 @@ describeWithValkey('the limiter of several instances', () => {
   test('waits for those that are cut off no longer than for others', async () => {
     await server.command('ACL', 'SETUSER', 'late', 'on', 'nopass', '~*', '&*', '+@all')
     const [one] = await startInstances(1)
-    const [other] = await startInstances(1, 'refuse', 'late')
+    const [other] = await startInstances(1, { user: 'late' })
     if (one === undefined || other === undefined) throw new Error('no instances')
     await back([one, other])
     const limits = [rate('requests', 60)]
@@ -368,7 +374,7 @@ describeWithValkey('the limiter of several instances', () => {
   })
 
   test('lets a share of a budget through while the store is away where that was chosen', async () => {
-    const all = await startInstances(2, 'share')
+    const all = await startInstances(2, { budgetsWhenAway: 'share' })
     const limits = [rate('sessions', 6, { kind: 'refundable' })]
     await server.kill()
     await away(all)
@@ -380,7 +386,7 @@ describeWithValkey('the limiter of several instances', () => {
   })
 
   test('decides requests that the store leaves hanging, and takes back what the store counted for refused ones', async () => {
-    const [one] = await startInstances(1)
+    const [one] = await startInstances(1, { timeoutMs: 500 })
     const limits = [rate('requests', 10), rate('sessions', 5, { kind: 'refundable' }), slots('concurrent', 5)]
     server.freeze()
     expect(await one?.take(limits)).toMatchObject({ granted: false, storeAway: true })

@@ -73,6 +73,11 @@ async function head(method: string, target: string, ...fields: readonly string[]
   return `${[`${method} ${target} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${await running.token()}`, ...fields].join('\r\n')}\r\n\r\n`
 }
 
+async function isUnderWay(): Promise<boolean> {
+  const status = (await (await fetch(`${running.adminUrl}/api/status`)).json()) as { in_flight: number }
+  return status.in_flight === 1
+}
+
 const usual = (): void =>
   running.upstream.respond((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
@@ -223,7 +228,7 @@ const endings: Readonly<Record<string, Ending>> = {
       const socket = await openSocket(running.port)
       socket.on('error', () => {})
       socket.write(`${await head('POST', sessions, 'Content-Length: 100')}{"prompt":"${plantedInBody}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await until(isUnderWay, 'the request to be under way')
       socket.resetAndDestroy()
     },
     access: { outcome: 'aborted', status: null, upstream_status: null },
@@ -234,7 +239,7 @@ const endings: Readonly<Record<string, Ending>> = {
       const socket = await openSocket(running.port)
       socket.on('error', () => {})
       socket.write(`${await head('PUT', `${sessions}/devin-1/tags`, 'Content-Length: 500000')}${'x'.repeat(70_000)}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await until(isUnderWay, 'the request to be under way')
       socket.resetAndDestroy()
     },
     access: { outcome: 'aborted', status: null },

@@ -20,6 +20,7 @@ export interface Import {
 }
 
 export const sourceRoot = join(import.meta.dirname, '..', '..', 'src')
+export const testRoot = join(import.meta.dirname, '..')
 
 /** Reads every source file below `src/`. */
 export function readSources(): readonly Source[] {

@@ -135,8 +135,10 @@ describe('a file', () => {
       lastAtMs: null,
     })
     rmSync(path)
-    await vi.waitFor(() =>
-      expect(outbox.status()).toMatchObject({ waiting: 0, delivered: 2, error: null, lastSequence: 2, lastAtMs: 5 }),
+    await vi.waitFor(
+      () =>
+        expect(outbox.status()).toMatchObject({ waiting: 0, delivered: 2, error: null, lastSequence: 2, lastAtMs: 5 }),
+      10_000,
     )
     expect(linesOf(path)).toEqual(['{"n":1}', '{"n":2}'])
     expect(troubles).toEqual([
@@ -158,7 +160,7 @@ test('of those that wait for a place the oldest are given up, and the others com
   for (let sequence = 1; sequence <= 6; sequence += 1) await outbox.add(`line ${sequence}`, sequence)
   expect(outbox.status()).toMatchObject({ waiting: 3, dropped: 3 })
   isAway = false
-  await vi.waitFor(() => expect(taken).toEqual(['line 4', 'line 5', 'line 6']))
+  await vi.waitFor(() => expect(taken).toEqual(['line 4', 'line 5', 'line 6']), 10_000)
 })
 
 describe('checkpoints', () => {
@@ -185,7 +187,7 @@ describe('checkpoints', () => {
 
   test('are signed at intervals, on demand and at the end, and go by number when the clock jumps back', async () => {
     const { checkpoints, path, head } = await opened({ everyMs: 10 })
-    await vi.waitFor(() => expect(linesOf(path).length).toBeGreaterThan(1))
+    await vi.waitFor(() => expect(linesOf(path).length).toBeGreaterThan(1), 10_000)
     head.seq = 8
     expect(await checkpoints.now()).toMatchObject({
       checkpoint: { sequence: 8 },
@@ -226,11 +228,11 @@ describe('checkpoints', () => {
     const before = checkpoints.status().keyId
     text = 'broken'
     checkpoints.renewKey()
-    await vi.waitFor(() => expect(checkpoints.status().keyError).not.toBeNull())
+    await vi.waitFor(() => expect(checkpoints.status().keyError).not.toBeNull(), 10_000)
     expect(await checkpoints.now()).toMatchObject({ checkpoint: { key_id: before } })
     text = String(generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }))
     checkpoints.renewKey()
-    await vi.waitFor(() => expect(checkpoints.status().keyId).not.toBe(before))
+    await vi.waitFor(() => expect(checkpoints.status().keyId).not.toBe(before), 10_000)
   })
 
   test('hold nobody up while a place hangs, and say that they wait', async () => {

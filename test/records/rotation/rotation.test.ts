@@ -146,12 +146,12 @@ describe('a file that is rotated', () => {
     writer.write('today\n')
     writer.flush()
     nowMs += 86_400_000
-    await vi.waitFor(() => expect(rotatedOf(path)).toHaveLength(1))
+    await vi.waitFor(() => expect(rotatedOf(path)).toHaveLength(1), 10_000)
     // The file stays empty for a day: it has nothing of that day, so it does not move with the first line of the next.
     nowMs += 86_400_000
     const looked = async (): Promise<void> => {
       const before = looks
-      await vi.waitFor(() => expect(looks).toBeGreaterThan(before + 4))
+      await vi.waitFor(() => expect(looks).toBeGreaterThan(before + 4), 10_000)
     }
     await looked()
     writer.write('tomorrow\n')
@@ -182,8 +182,10 @@ describe('a file that is rotated', () => {
       utimesSync(`${path}.${part}`, 0, 0)
     }
     const rotation = rotationOf(path, { keepMs: 30 * 86_400_000, keepBytes: 150 }, () => nowMs)
-    await vi.waitFor(() =>
-      expect(rotatedOf(path)).toEqual([`${path}.2026-11-28T000000.000Z.zst`, `${path}.2026-11-29T000000.000Z.gz`]),
+    await vi.waitFor(
+      () =>
+        expect(rotatedOf(path)).toEqual([`${path}.2026-11-28T000000.000Z.zst`, `${path}.2026-11-29T000000.000Z.gz`]),
+      10_000,
     )
     expect(textOf(`${path}.2026-11-29T000000.000Z.gz`)).toBe('x'.repeat(100))
     await rotation.close()
@@ -211,7 +213,7 @@ describe('a file that is rotated', () => {
     const own = at('access.ndjson.2026-10-04T000000.000Z')
     writeFileSync(own, 'x')
     const rotation = rotationOf(path, { keepMs: 0, keepBytes: 0 })
-    await vi.waitFor(() => expect(existsSync(own)).toBe(false))
+    await vi.waitFor(() => expect(existsSync(own)).toBe(false), 10_000)
     await rotation.close()
     expect(readdirSync(at('.')).sort()).toEqual(
       [...others, 'access.ndjson.2026-10-02T000000.000Z', 'access.ndjson.2026-10-03T000000.000Z.gz'].sort(),
@@ -311,15 +313,15 @@ setInterval(() => {}, 1000)`)
         wanted.push(line)
         writer.write(line)
       }
-      await vi.waitFor(() => expect(writer.health().error).toBe('ENOSPC'))
+      await vi.waitFor(() => expect(writer.health().error).toBe('ENOSPC'), 10_000)
       const keepsAll = rotationOf(path, {}, Date.now, onTrouble, writer)
       const order = 'cannot be put in order (ENOSPC: the disk is full); that is tried again'
-      await vi.waitFor(() => expect(troubles.join()).toContain(order))
+      await vi.waitFor(() => expect(troubles.join()).toContain(order), 10_000)
       await keepsAll.close()
       expect(rotatedOf(path)).toHaveLength(2)
       const rotation = rotationOf(path, { keepMs: 30 * 86_400_000 }, Date.now, onTrouble, writer)
-      await vi.waitFor(() => expect(writer.health().healthy).toBe(true), 5_000)
-      await vi.waitFor(() => expect(rotatedOf(path).filter((file) => file.endsWith('.gz'))).toHaveLength(2), 5_000)
+      await vi.waitFor(() => expect(writer.health().healthy).toBe(true), 10_000)
+      await vi.waitFor(() => expect(rotatedOf(path).filter((file) => file.endsWith('.gz'))).toHaveLength(2), 10_000)
       await writer.close()
       await rotation.close()
       expect(linesOf(path)).toEqual(wanted.map((line) => line.trim()))
@@ -359,7 +361,7 @@ test('the streams rotate by their settings, and the chain of the audit log holds
     onTrouble: (_stream, text) => troubles.push(text),
     ...fast,
   })
-  await vi.waitFor(() => expect(rotatedOf(at('audit.ndjson')).every((file) => file.endsWith('.gz'))).toBe(true))
+  await vi.waitFor(() => expect(rotatedOf(at('audit.ndjson')).every((file) => file.endsWith('.gz'))).toBe(true), 10_000)
   await archive.close()
   expect(rotatedOf(at('audit.ndjson'))).toHaveLength(count)
   // As a shell's pattern names them: the note of the head, and half a compressed file, are none of the log.
