@@ -413,9 +413,13 @@ describeWithDefinitions()('traces', () => {
       // Each request has more than ten spans.
       expect(calls).toBeLessThan(400)
       expect((await started.call(sessions)).status).toBe(200)
+      const text = await metricsOf(started)
       await started.close()
       const line = started.logLines.find((each) => each.includes('did not take the last spans in time')) ?? '{}'
-      expect((JSON.parse(line) as { lost?: number }).lost).toBe(2048)
+      const { lost = 0 } = JSON.parse(line) as { lost?: number }
+      // Batches that have waited for seconds make room again.
+      expect(lost).toBeLessThanOrEqual(2048)
+      expect([spansIn(text, 'exported'), spansIn(text, 'dropped') + lost >= 10 * calls]).toEqual([0, true])
       await silent.close()
     })
 
