@@ -97,9 +97,9 @@ describeWithValkey('four instances', () => {
     const paths = [1, 2, 3].map((each) => `${playbooks}/playbook-${each}`)
     const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)] as T
     const lapsesBefore = await lapses()
-    let writers = 2
+    const writers = { left: 2 }
     const reader = async (): Promise<void> => {
-      while (writers > 0) {
+      while (writers.left > 0) {
         const [path, instance] = [pick(paths), pick(all)]
         const least = acknowledged.get(path) ?? 0
         const value = await read(instance, path)
@@ -116,7 +116,7 @@ describeWithValkey('four instances', () => {
         const enough = count * 40
         await until(() => reads >= enough, 'reads')
       }
-      writers -= 1
+      writers.left -= 1
     }
     await Promise.all([...Array.from({ length: 12 }, reader), writer(), writer()])
     expect(complaints).toEqual([])
