@@ -230,7 +230,7 @@ describe('a file that is rotated', () => {
     const wanted = Array.from({ length: 200 }, (_, line) => `${line} ${'x'.repeat(60)}`)
     for (const line of wanted) {
       writer.write(`${line}\n`)
-      if (line.startsWith('100 ')) await vi.waitFor(() => expect(rotatedOf(path).length).toBeGreaterThan(0))
+      if (line.startsWith('100 ')) await vi.waitFor(() => expect(rotatedOf(path).length).toBeGreaterThan(0), 10_000)
     }
     await vi.waitFor(() => expect(rotatedOf(path).some((file) => file.endsWith('.gz'))).toBe(true), 10_000)
     await writer.close()
@@ -263,7 +263,7 @@ describe('a file that is rotated', () => {
       ...fast,
       graceMs: 1e6,
     })
-    await vi.waitFor(() => expect(theirs).not.toBe(-1))
+    await vi.waitFor(() => expect(theirs).not.toBe(-1), 10_000)
     writeSync(theirs, 'their line\n')
     closeSync(theirs)
     await rotation.close()
