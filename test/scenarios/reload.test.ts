@@ -674,11 +674,13 @@ describe('reloads under load', () => {
     const load = { going: true }
     const statuses = new Map<number, number>()
     const clients = Promise.all(
-      Array.from({ length: 6 }, async () => {
+      Array.from({ length: 4 }, async () => {
         while (load.going) {
           const answer = await running.call(sessions)
           await answer.arrayBuffer()
           statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+          // Where the machine is slow, the load must not hold up the reloads that end it.
+          await new Promise((resolve) => setTimeout(resolve, 20))
         }
       }),
     )
