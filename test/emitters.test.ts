@@ -35,6 +35,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'identity/sign-in/sign-in': 'await',
   'cli/operators': 'await',
   'records/rotation/archive': 'await pipeline',
+  'records/search/compressed-file': 'for await',
   'keys/sources/vault/vault-client': 'await',
 }
 

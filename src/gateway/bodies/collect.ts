@@ -6,6 +6,7 @@ import { isTooSlow, leastRate } from '../caller-pace.ts'
 import { wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
 import type { BodyMemory } from './memory.ts'
+import { dropPieces, Pieces, tooManyPieces } from './pieces.ts'
 
 export interface BodiesOptions {
   readonly memory: BodyMemory
@@ -96,6 +97,7 @@ export function collectBody(
   return new Promise((resolve, reject) => {
     const body = new GrowingBody(declared, maxBytes, hold)
     own(() => body.free())
+    const pieces = new Pieces(request, monotonic, () => void (isGiven || request.resume()))
     const startedAtMs = monotonic()
     let timer = setTimeout(check, bodyMs)
     let isGiven = false
@@ -117,7 +119,10 @@ export function collectBody(
     }
     function take(chunk: Buffer): void {
       received(chunk.length)
-      if (body.size + chunk.length > maxBytes) give(tooLarge(maxBytes, 'bodies.max_judged_size'))
+      if (!pieces.add(chunk.length)) {
+        give(tooManyPieces())
+        dropPieces(request)
+      } else if (body.size + chunk.length > maxBytes) give(tooLarge(maxBytes, 'bodies.max_judged_size'))
       else if (!body.add(chunk)) give(noRoom())
     }
     request.on('data', take)

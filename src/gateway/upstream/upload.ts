@@ -5,6 +5,7 @@ import { Transform } from 'node:stream'
 import type { Problem } from '../../problems.ts'
 import { noRoom, tooLarge, tooSlow } from '../bodies/collect.ts'
 import type { BodyMemory } from '../bodies/memory.ts'
+import { dropPieces, Pieces, tooManyPieces } from '../bodies/pieces.ts'
 import { isTooSlow } from '../caller-pace.ts'
 import { giveUp, wasCutOff } from '../listener/http-versions.ts'
 import type { RequestContext } from '../context.ts'
@@ -30,6 +31,7 @@ export interface UploadOptions {
 
 /** Bytes that are here before a connection is taken; what is shorter is here as a whole. */
 const enoughBytes = 64 * 1024
+const gatheredBytes = 16 * 1024
 /** While there is room, so many bytes are enough: a client may wait until its first part was sent. */
 const firstPartBytes = 8
 /** A client may take so long before the least rate is asked of it. */
@@ -56,13 +58,45 @@ export class Upload extends Transform {
     this.once('close', () => {
       clearTimeout(this.#timer)
       options.memory.giveBack(options.team, this.#heldBytes)
-      request.unpipe(this)
       this.#dropRest()
     })
     request.once('close', () => {
       if (wasCutOff(request)) this.destroy(cutOff())
     })
-    request.pipe(this)
+    this.#gather(request)
+  }
+
+  /** Small pieces that come together go on as one, because each costs more on its way than in being read. */
+  #gather(request: IncomingMessage): void {
+    const pieces = new Pieces(request, this.#options.now, () => void (this.writableNeedDrain || request.resume()))
+    let gathered: Buffer[] = []
+    let bytes = 0
+    const pass = (): void => {
+      if (bytes === 0 || this.destroyed) return
+      const piece = gathered.length === 1 ? gathered[0] : Buffer.concat(gathered, bytes)
+      gathered = []
+      bytes = 0
+      if (!this.write(piece)) request.pause()
+    }
+    const take = (chunk: Buffer): void => {
+      if (!pieces.add(chunk.length)) {
+        this.#refuse(tooManyPieces())
+        this.destroy(cutOff())
+        dropPieces(request)
+        return
+      }
+      if (bytes === 0) setImmediate(pass)
+      gathered.push(chunk)
+      bytes += chunk.length
+      if (bytes >= gatheredBytes) pass()
+    }
+    request.on('data', take)
+    request.once('end', () => {
+      pass()
+      this.end()
+    })
+    this.on('drain', () => request.resume())
+    this.once('close', () => request.off('data', take))
   }
 
   override _transform(
@@ -100,17 +134,20 @@ export class Upload extends Transform {
    */
   #dropRest(): void {
     const { context, request, maxBytes, timeoutMs } = this.#options
+    // The answer to a refused body closes the connection.
+    if (this.#settled) return
     request.resume()
     if (request.complete) return
     const seenBytes = context.bytesIn
     let [bytes, checkedBytes] = [0, 0]
+    const pieces = new Pieces(request, this.#options.now, () => request.resume())
     const timer = setInterval(() => {
       if (isTooSlow(bytes - checkedBytes, timeoutMs)) giveUp(request)
       checkedBytes = bytes
     }, timeoutMs)
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length
-      if (seenBytes + bytes > maxBytes) giveUp(request)
+      if (!pieces.add(chunk.length) || seenBytes + bytes > maxBytes) giveUp(request)
     })
     for (const event of ['end', 'close']) request.once(event, () => clearInterval(timer))
   }
