@@ -83,6 +83,13 @@ async function halted({ gateway }: Started, signal: Halt): Promise<void> {
   else await until(() => isStopped(gateway.pid), 'the process to stand still')
 }
 
+/** Until the exchange is over and written: what is written for one must not take along what the next one has not written yet. */
+async function goOn(started: Started, id: string, answered: ServerResponse | null): Promise<void> {
+  started.gateway.signal('SIGCONT')
+  answered?.end()
+  await until(async () => (await recordsOf(started, id)).access.length === 1, 'the record of the exchange')
+}
+
 const isStopped = (pid: number): boolean =>
   execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('T')
 
@@ -95,7 +102,11 @@ async function haltedAfter(
   signal: Halt = 'SIGSTOP',
 ): Promise<Records & { readonly text: string }> {
   const { gateway } = plain
-  upstream.respond((_request, response) => answer(response))
+  let answered: ServerResponse | null = null
+  upstream.respond((_request, response) => {
+    answered = response
+    answer(response)
+  })
   const socket = await openSocket(gateway.port)
   let text = ''
   socket.on('error', () => {})
@@ -115,7 +126,7 @@ async function haltedAfter(
   await halted(plain, signal)
   const records = await recordsOf(plain, decisionIdIn(text))
   socket.destroy()
-  if (signal === 'SIGSTOP') gateway.signal('SIGCONT')
+  if (signal === 'SIGSTOP') await goOn(plain, decisionIdIn(text), answered)
   return { text, ...records }
 }
 
@@ -128,7 +139,11 @@ async function haltedAfterOverHttp2(
   signal: Halt = 'SIGSTOP',
 ): Promise<Records & { readonly id: string; readonly status: number }> {
   const { gateway } = secure
-  upstream.respond((_request, response) => answer(response))
+  let answered: ServerResponse | null = null
+  upstream.respond((_request, response) => {
+    answered = response
+    answer(response)
+  })
   const session = connectHttp2(`https://localhost:${gateway.port}`, { ca: authority.ca })
   session.on('error', () => {})
   const stream = session.request({
@@ -156,7 +171,7 @@ async function haltedAfterOverHttp2(
   await halted(secure, signal)
   const records = await recordsOf(secure, seen.id)
   session.destroy()
-  if (signal === 'SIGSTOP') gateway.signal('SIGCONT')
+  if (signal === 'SIGSTOP') await goOn(secure, seen.id, answered)
   return { ...seen, ...records }
 }
 
