@@ -137,7 +137,7 @@ export class Upload extends Transform {
     // The answer to a refused body closes the connection.
     if (this.#settled) return
     request.resume()
-    if (request.complete) return
+    if (request.complete || request.destroyed) return
     const seenBytes = context.bytesIn
     let [bytes, checkedBytes] = [0, 0]
     const pieces = new Pieces(request, this.#options.now, () => request.resume())

@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createBodyMemory, type BodyMemory } from '../../../src/gateway/bodies/memory.ts'
 import { Upload, type UploadOptions } from '../../../src/gateway/upstream/upload.ts'
 import type { Problem } from '../../../src/problems.ts'
@@ -131,4 +131,31 @@ describe('an upload', () => {
     await until(() => upload?.destroyed === true, 'it to end')
     expect(events).toEqual(['ready'])
   })
+})
+
+test.each([
+  ['its caller has left', () => void socket.destroy()],
+  [
+    'its caller has left behind the answer of Devin',
+    async () => {
+      upload?.destroy()
+      await until(() => upload?.closed === true, 'the upload to be over')
+      socket.destroy()
+    },
+  ],
+  ['all of it has come', () => void socket.write('x'.repeat(100_000))],
+])('nothing goes on for an upload when %s', async (_name, end) => {
+  const timeoutMs = 54_321
+  const started = vi.spyOn(globalThis, 'setInterval')
+  const stopped = vi.spyOn(globalThis, 'clearInterval')
+  onTestFinished(() => void vi.restoreAllMocks())
+  await begin('Content-Length: 200000', 'x'.repeat(100_000), timeoutMs)
+  upload?.resume()
+  await end()
+  await until(() => upload?.closed === true, 'the upload to be over')
+  const timers = (): unknown[] =>
+    started.mock.results
+      .filter((_result, index) => started.mock.calls[index]?.[1] === timeoutMs)
+      .map(({ value }) => value as unknown)
+  await until(() => timers().every((timer) => stopped.mock.calls.some(([one]) => one === timer)), 'its timers to end')
 })
