@@ -157,11 +157,14 @@ describe('a connection', () => {
 
 describe('a kept connection that is reset before a request is sent', () => {
   // undici waits a turn before it writes; begun behind the input of a turn, it reads the reset first.
-  async function resetBefore(request: Dispatcher.DispatchOptions): Promise<{ result: CallResult; connection: number }> {
+  async function resetBefore(
+    request: Dispatcher.DispatchOptions,
+    end = (socket: Socket): unknown => socket.resetAndDestroy(),
+  ): Promise<{ result: CallResult; connection: number }> {
     await ask('a')
     await new Promise(setImmediate)
     const asked = ask('a', request)
-    sockets[0]?.resetAndDestroy()
+    for (const socket of sockets) end(socket)
     return asked
   }
 
@@ -174,6 +177,14 @@ describe('a kept connection that is reset before a request is sent', () => {
     expect(await resetBefore(request)).toEqual({ result: 'answered', connection: 1 })
     expect(sockets).toHaveLength(2)
   })
+
+  test.each(['HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}', 'HTTP/1.1 4', '\r\n', '\u0000'])(
+    'is as good as one on which something comes unasked: %j',
+    async (bytes) => {
+      const request = { path: '/', method: 'POST', body: Buffer.from('{}') } as const
+      expect(await resetBefore(request, (socket) => socket.write(bytes))).toEqual({ result: 'answered', connection: 1 })
+    },
+  )
 
   test('ends one whose body streams', async () => {
     expect(await resetBefore({ path: '/', method: 'POST', body: Readable.from(['{}']) })).toMatchObject({
