@@ -127,7 +127,8 @@ export function piecesLike(folded: string, separators: string): RegExp {
     (behind, character) => `${overlooked}(?:[^\\u0000-\\u007f]|${asciiClass(character, separators)}${behind})`,
     '',
   )
-  return new RegExp(`[${separators}]${others}`, 'g')
+  // The look-ahead says nothing new: with it the engine passes empty pieces in a third of the time.
+  return new RegExp(`[${separators}](?![${separators}])${others}`, 'g')
 }
 
 /** The ASCII characters that fold to this. */

@@ -43,6 +43,20 @@ describe('a pattern', () => {
   })
 
   test.each([
+    ['^[a-z ]*$', 65_536],
+    ['^(?:[a-z]+-)*[a-z]+$', 65_536],
+    ['^[ab]*a[ab]{60}$', 16_131],
+    ['^[a-z]{1,500}.*$', 1_045],
+  ])('%s reads as many characters of a request as its steps allow: %i', (pattern, most) => {
+    const compiled = compilePattern(pattern)
+    if ('error' in compiled) throw new Error(compiled.error)
+    const [within, beyond] = [new Effort(), new Effort()]
+    compiled.test('a'.repeat(most), within)
+    compiled.test('a'.repeat(most + 1), beyond)
+    expect([within.isSpent, beyond.isSpent]).toEqual([false, true])
+  })
+
+  test.each([
     [
       '^(a)\\1$',
       'not a regular expression that runs in linear time (the syntax of RE2): invalid escape sequence: `\\1`',
@@ -52,6 +66,14 @@ describe('a pattern', () => {
       'not a regular expression that runs in linear time (the syntax of RE2): invalid or unsupported Perl syntax: `(?=`',
     ],
     ['^(a$', 'not a regular expression that runs in linear time (the syntax of RE2): missing closing ): `(a`'],
+    [
+      '^[a-z]{1,600}$',
+      'a regular expression of 1201 steps, more than the 1024 that are taken: repeat less in it, and bound the length with max_length',
+    ],
+    [
+      `^${'a{1000}'.repeat(20)}$`,
+      'a regular expression of 20002 steps, more than the 1024 that are taken: repeat less in it, and bound the length with max_length',
+    ],
     ['^a', 'a regular expression begins with ^ and ends with $, so that it bounds the whole text'],
   ])('that is none is refused: %s', (pattern, error) => {
     expect(compilePattern(pattern)).toEqual({ error })

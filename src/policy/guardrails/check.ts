@@ -136,7 +136,7 @@ function mismatch(pattern: Pattern, value: StrictJson, caller: CallerAttributes)
   if (typeof value !== 'string') return shown(value)
   if (pattern.test(value, caller.effort)) return null
   return caller.effort.isSpent
-    ? `beyond the ${mostCloseCharacters} characters of a request that are looked at`
+    ? `beyond the ${mostCloseCharacters} characters of a request that are looked at (fewer by a long regular expression)`
     : 'another text'
 }
 

@@ -5,6 +5,10 @@ import { RE2JS } from 're2js'
 
 /** Characters of one request that are looked at closely; callers choose how many there are. */
 export const mostCloseCharacters = 65_536
+/** Steps of a regular expression. Each character of a text may take as long as all of them, and compiling them is one step of ours. */
+const mostSteps = 1024
+/** An expression of so many may look at all of these characters. */
+const usualSteps = 16
 
 /** How much of one request was looked at closely: by regular expressions, and odd texts by patterns of paths. */
 export class Effort {
@@ -14,9 +18,9 @@ export class Effort {
     return this.#left < 0
   }
 
-  /** Whether this text may be looked at as well. */
-  take(text: string): boolean {
-    this.#left -= text.length
+  /** Whether this text may be looked at as well; `weight`: how much dearer a character is than usual. */
+  take(text: string, weight = 1): boolean {
+    this.#left -= text.length * weight
     return !this.isSpent
   }
 }
@@ -40,7 +44,13 @@ export function compilePattern(pattern: string): Pattern | { readonly error: str
     return { error: 'a regular expression begins with ^ and ends with $, so that it bounds the whole text' }
   try {
     const expression = RE2JS.compile(pattern.slice(1, -1), RE2JS.DOTALL)
-    return { text: pattern, test: (text, effort) => effort.take(text) && expression.testExact(text) }
+    const steps = expression.programSize()
+    if (steps > mostSteps)
+      return {
+        error: `a regular expression of ${steps} steps, more than the ${mostSteps} that are taken: repeat less in it, and bound the length with max_length`,
+      }
+    const weight = Math.max(1, steps / usualSteps)
+    return { text: pattern, test: (text, effort) => effort.take(text, weight) && expression.testExact(text) }
   } catch (error) {
     const why =
       error instanceof Error
