@@ -120,7 +120,9 @@ export function readCallerFields(request: IncomingMessage): CallerFields {
         break
     }
   }
-  if (host === undefined || !hostForm.test(host)) throw malformed('its Host field is missing or not a host name')
+  // HTTP/1.0 knows no Host field.
+  if (host === undefined ? request.httpVersion !== '1.0' : !hostForm.test(host))
+    throw malformed('its Host field is missing or not a host name')
   if (connection !== null) dropListed(forward, connection)
   return {
     forward,

@@ -250,6 +250,12 @@ describe.each(['plain', 'TLS'] as const)('HTTP/1.1, %s', (kind) => {
     )
   })
 
+  test('only HTTP/1.1 has to name a Host', async () => {
+    await both((auth) => `GET ${sessions} HTTP/1.0\r\n${auth}\r\n`, known)
+    await both((auth) => `GET http://gateway.example${sessions} HTTP/1.0\r\n${auth}\r\n`, malformed)
+    await both((auth) => `GET ${sessions} HTTP/1.1\r\nConnection: close\r\n${auth}\r\n`, malformed)
+  })
+
   test('a length that stands behind three thousand fields counts', async () => {
     const filler = 'X: y\r\n'.repeat(3000)
     await both((auth) => `GET ${sessions} HTTP/1.1\r\n${close}${filler}${auth}Content-Length: 4\r\n\r\nbody`, malformed)
