@@ -8,6 +8,7 @@ import { keyFindings, type KeyFinding } from '../../policy/key-report/findings.t
 import { addOwnOperations, addReach, emptyReaches, type KeyReaches } from '../../policy/key-report/reach.ts'
 import { KeyUses, type KeyUse } from '../../policy/key-report/use.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { atOnce } from '../../policy/model/steps.ts'
 import type { Invocation } from '../invocation.ts'
 import { readDecisions, type ReadDecisions } from '../logs/decisions.ts'
 import { UsageError } from '../usage.ts'
@@ -32,7 +33,7 @@ export async function reportKeys(
   const log = logs.length === 0 ? null : await usesIn(logs, policy, invocation)
   const uses = log === null ? null : log.uses.within(days, log.read.last)
   const reaches = emptyReaches(policy)
-  addReach(policy, reaches)
+  atOnce(addReach(policy, reaches))
   addOwnOperations(policy, reaches)
   const findings = keyFindings(policy, {
     reaches,

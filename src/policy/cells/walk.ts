@@ -8,6 +8,7 @@ import { callerClasses, fulfilsAny, type CallerClass, type CallerClasses } from 
 import { OrganizationGroups, type KeyDistinction } from './organization-groups.ts'
 import { memberChoices, namesSeveral, organizationPlace, SampleRequests, type SampleRequest } from './requests.ts'
 import { viewOf, type Right, type TeamView } from './right.ts'
+import { atOnce, type Steps } from '../model/steps.ts'
 
 /** Cells that all sets decide alike, with the request that stands for them. */
 export interface Cells {
@@ -52,8 +53,17 @@ export interface WalkOptions {
 export function walkCells(
   policies: readonly [PolicySet, ...PolicySet[]],
   visit: (cells: Cells) => void,
-  { conditions = [], organizations = [], concerns = () => true, keys = 'each', together = false }: WalkOptions = {},
+  options: WalkOptions = {},
 ): CellCount {
+  return atOnce(walkCellsInSteps(policies, visit, options))
+}
+
+/** The same in steps, each of one operation of a team. */
+export function* walkCellsInSteps(
+  policies: readonly [PolicySet, ...PolicySet[]],
+  visit: (cells: Cells) => void,
+  { conditions = [], organizations = [], concerns = () => true, keys = 'each', together = false }: WalkOptions = {},
+): Steps<CellCount> {
   const { catalogue } = policies[0]
   const operations = catalogue.operations.filter((operation) => catalogue.isServed(operation))
   const places = new OrganizationGroups(policies, organizations, keys)
@@ -80,6 +90,7 @@ export function walkCells(
     const classes = allCallers.classes.map((each) => ({ each, key: keyOf(each, always) }))
     let cells = 0
     for (const operation of asked) {
+      yield
       const covering = views.flatMap((view) => coveringGrants(view, operation))
       const groups = groupsFor(operation, operation.open || covering.length > 0 ? ofTeam(operation) : [places.all])
       const whens = covering.flatMap(whenOf).map((when) => [when])

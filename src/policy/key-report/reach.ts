@@ -1,11 +1,12 @@
 // What the callers of a policy set can have each key do: exact, by deciding every cell. Pure.
 
 import { anyOtherOrganization } from '../cells/requests.ts'
-import { walkCells } from '../cells/walk.ts'
+import { walkCellsInSteps } from '../cells/walk.ts'
 import type { Operation } from '../../catalogue/operation.ts'
 import type { KeyHandle } from '../../keys/key.ts'
 import { throughOf } from '../../keys/select.ts'
 import type { PolicySet } from '../model/policy-set.ts'
+import type { Steps } from '../model/steps.ts'
 
 /** What one key is chosen for. */
 export interface KeyReach {
@@ -58,28 +59,23 @@ export function emptyReaches({ keys }: PolicySet): Map<string, KeyReach> {
   )
 }
 
-/** Adds what the callers of some teams can have keys do; by default of all teams. */
-export function addReach(policy: PolicySet, reaches: KeyReaches, team: string | null = null): void {
-  const concerns = (each: string): boolean => team === null || each === team
-  walkCells(
-    [policy],
-    ({ team: of, request, organizations, rights }) => {
-      const [right] = rights
-      if (right?.effect !== 'allow' || right.key === null) return
-      const { key } = right.key
-      const reach = reaches.get(key.id)
-      if (reach === undefined) return
-      reach.teams.add(of)
-      const { operation, members } = request
-      const extra = operation.conditional.filter(({ field }) => members.includes(field)).map((each) => each.permission)
-      for (const permission of throughOf(key, operation, extra, policy.catalogue.permissions))
-        reach.permissions.add(permission)
-      if (operation.scope === 'enterprise') reach.isEnterprise = true
-      else if (operation.scope === 'organization')
-        for (const id of organizations) reach.organizations.add(id === null || id === anyOtherOrganization ? 'any' : id)
-    },
-    { concerns },
-  )
+/** Adds what the callers of all teams can have keys do. */
+export function* addReach(policy: PolicySet, reaches: KeyReaches): Steps<void> {
+  yield* walkCellsInSteps([policy], ({ team: of, request, organizations, rights }) => {
+    const [right] = rights
+    if (right?.effect !== 'allow' || right.key === null) return
+    const { key } = right.key
+    const reach = reaches.get(key.id)
+    if (reach === undefined) return
+    reach.teams.add(of)
+    const { operation, members } = request
+    const extra = operation.conditional.filter(({ field }) => members.includes(field)).map((each) => each.permission)
+    for (const permission of throughOf(key, operation, extra, policy.catalogue.permissions))
+      reach.permissions.add(permission)
+    if (operation.scope === 'enterprise') reach.isEnterprise = true
+    else if (operation.scope === 'organization')
+      for (const id of organizations) reach.organizations.add(id === null || id === anyOtherOrganization ? 'any' : id)
+  })
 }
 
 /** Adds what the gateway itself needs keys for. */

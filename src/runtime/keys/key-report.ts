@@ -1,10 +1,11 @@
-// The findings about keys of a running gateway, for its metrics and for operators. Deciding every cell takes time, so it is done team by team, and only
+// The findings about keys of a running gateway, for its metrics and for operators. Deciding every cell takes time, so it is done in turns, and only
 // after the policies have changed.
 
 import { setImmediate } from 'node:timers/promises'
 import { keyFindings, type KeyFinding } from '../../policy/key-report/findings.ts'
 import { addOwnOperations, addReach, emptyReaches, type KeyReaches } from '../../policy/key-report/reach.ts'
 import type { PolicySet } from '../../policy/model/policy-set.ts'
+import { inTurns } from '../../policy/model/steps.ts'
 import type { Core } from '../core.ts'
 import type { Identities } from './identities.ts'
 
@@ -42,10 +43,9 @@ export function createKeyReport(
   async function decide(policy: PolicySet): Promise<void> {
     const reaches = emptyReaches(policy)
     addOwnOperations(policy, reaches)
-    for (const { id } of policy.teams) {
-      await setImmediate()
-      addReach(policy, reaches, id)
-    }
+    // The first turn is not that of who asks.
+    await setImmediate()
+    await inTurns(addReach(policy, reaches))
     known = { policy, reaches }
     hasFailed = false
   }

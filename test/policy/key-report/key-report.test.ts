@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { keyFindings, type KeyAtDevin, type KeyEvidence } from '../../../src/policy/key-report/findings.ts'
+import { atOnce } from '../../../src/policy/model/steps.ts'
 import { addOwnOperations, addReach, emptyReaches } from '../../../src/policy/key-report/reach.ts'
 import { KeyUses } from '../../../src/policy/key-report/use.ts'
 import type { PolicySet } from '../../../src/policy/model/policy-set.ts'
@@ -49,7 +50,7 @@ function findings(
 
 function reachesOf(policy: PolicySet) {
   const reaches = emptyReaches(policy)
-  addReach(policy, reaches)
+  atOnce(addReach(policy, reaches))
   addOwnOperations(policy, reaches)
   return reaches
 }
@@ -142,7 +143,7 @@ describe('by the policy alone', () => {
     // Own reads of sessions would use it as well, so the gateway's part is left out here.
     const policy = policyFrom(files)
     const reaches = emptyReaches(policy)
-    addReach(policy, reaches)
+    atOnce(addReach(policy, reaches))
     expect(findings(files, { reaches })).toEqual(expected)
   })
 
@@ -174,7 +175,7 @@ describe('by the policy alone', () => {
     const said = findings(files, {
       reaches: (() => {
         const r = emptyReaches(policy)
-        addReach(policy, r)
+        atOnce(addReach(policy, r))
         return r
       })(),
     })
@@ -321,4 +322,38 @@ describe('by Devin', () => {
     expect(asked({ ...wrong, fault: null })).toEqual(['runner never-used', 'runner unneeded-permission'])
     expect(asked(wrong)).toEqual(['runner quarantined'])
   })
+})
+
+test('powers are found in steps of one operation, and what teams share is found once', () => {
+  const setOf = (teams: number): Record<string, string> => ({
+    'keys.yaml': keysFile(runner),
+    ...Object.fromEntries(
+      Array.from({ length: teams }, (_, index) => [
+        `teams/t${index}.yaml`,
+        `team: t${index}
+members: [{ groups: [g${index}] }]
+organizations: [org-a, org-b]
+grants: [{ id: read, allow: [org.sessions.list] }]
+`,
+      ]),
+    ),
+  })
+  const costOf = (teams: number): { steps: number; choices: number } => {
+    const policy = policyFrom(setOf(teams))
+    let choices = 0
+    const counted: PolicySet = {
+      ...policy,
+      selectKey: (need) => {
+        choices += 1
+        return policy.selectKey(need)
+      },
+    }
+    const work = addReach(counted, emptyReaches(counted))
+    let steps = 0
+    while (work.next().done !== true) steps += 1
+    return { steps, choices }
+  }
+  const [few, many] = [costOf(2), costOf(20)]
+  expect(many.steps).toBe(10 * few.steps)
+  expect(many.choices).toBeLessThan(5 * few.choices)
 })
