@@ -355,5 +355,6 @@ grants: [{ id: read, allow: [org.sessions.list] }]
   }
   const [few, many] = [costOf(2), costOf(20)]
   expect(many.steps).toBe(10 * few.steps)
-  expect(many.choices).toBeLessThan(5 * few.choices)
+  // Walked by itself, each team would cost the same again.
+  expect(many.choices).toBeLessThan(7 * few.choices)
 })
