@@ -312,6 +312,25 @@ describeWithValkey('the limiter of several instances', () => {
     await until(async () => (await left(one, [limit])).join() === '0', 'all that is used to be known')
   })
 
+  test('lets no more than a bounded number wait for that, and judges the others by their share', async () => {
+    const [one, other] = await startInstances(2)
+    if (one === undefined || other === undefined) throw new Error('no instances')
+    const limits = [rate('requests', 1_000_000)]
+    expect(await storm([one, other], limits, 1)).toHaveLength(2)
+    await server.command('FLUSHALL')
+    const asked: Promise<{ readonly granted: boolean }>[] = []
+    let atOnce = 0
+    await until(() => {
+      for (let count = 0; count < 10_001; count += 1) {
+        const decision = other.limiter.take(limits)
+        if (decision instanceof Promise) asked.push(decision)
+        else if (decision.granted) atOnce += 1
+      }
+      return atOnce > 0
+    }, 'the first that does not wait')
+    expect((await Promise.all(asked)).every(({ granted }) => granted)).toBe(true)
+  })
+
   test('applies the share where a store is lost while it waits for what others tell it, and goes on by itself', async () => {
     const all = await startInstances(2)
     const limits = [rate('requests', 60)]

@@ -22,6 +22,9 @@ const retellEveryMs = 2000
 /** After the store has lost its data, all instances have reported their uses again by this time. */
 const retoldWithinMs = 1500
 
+/** Requests that wait for it; those beyond are judged by their share at once, so that a flood takes no memory. */
+const mostWaiting = 10_000
+
 export type SharedLimiter = ReturnType<typeof createSharedLimiter>
 
 /** A concurrency limit of which slots are held, or were until a moment ago. */
@@ -72,7 +75,8 @@ export function createSharedLimiter({ store, now, monotonic, budgetsWhenAway }: 
   }
 
   /** By its share an instance would let through what others, of which it has not heard since, have used up. */
-  function askWhenRetold(limits: readonly Limit[], cost: number): Promise<LimitDecision> {
+  function askWhenRetold(limits: readonly Limit[], cost: number): LimitDecision | Promise<LimitDecision> {
+    if (waiting.length >= mostWaiting) return judgeHere(limits, cost)
     return new Promise((resolve) => {
       const goOnAsking = (mayAsk: boolean): void => resolve(mayAsk ? ask(limits, cost, false) : judgeHere(limits, cost))
       waiting.push({ losses, goOn: goOnAsking })
