@@ -238,8 +238,11 @@ const endings: Readonly<Record<string, Ending>> = {
     act: async () => {
       const socket = await openSocket(running.port)
       socket.on('error', () => {})
+      let hasBegun = false
+      running.upstream.takeOver(() => (hasBegun = true))
       socket.write(`${await head('PUT', `${sessions}/devin-1/tags`, 'Content-Length: 500000')}${'x'.repeat(70_000)}`)
-      await until(isUnderWay, 'the request to be under way')
+      await until(() => hasBegun, 'the request to arrive at the upstream')
+      running.upstream.takeOver(null)
       socket.resetAndDestroy()
     },
     access: { outcome: 'aborted', status: null },

@@ -25,6 +25,7 @@ beforeAll(async () => {
   running = await startTestGateway({
     issuer,
     now: () => Date.now() + aheadMs,
+    monotonic: () => performance.now() + aheadMs,
     config: `admin:
   auth:
     issuer: ${issuer.issuer}

@@ -73,7 +73,7 @@ export function suggestionNotes(suggestion: Suggestion, nowMs: number): readonly
 function logNotes({ log, left, unused }: Suggestion, nowMs: number): readonly string[] {
   const { gaps, first, last } = log
   const ageDays = (nowMs - Date.parse(last)) / dayMs
-  const coversMs = Date.parse(last) - Date.parse(first)
+  const coversDays = (Date.parse(last) - Date.parse(first)) / dayMs
   return [
     ...(gaps.length === 0
       ? []
@@ -85,8 +85,8 @@ function logNotes({ log, left, unused }: Suggestion, nowMs: number): readonly st
       : [
           `note: ${counted(left, 'decision was', 'decisions were')} allowed then and ${plural(left, 'is', 'are')} not under these policies, or cannot be decided again; ${plural(left, 'it is', 'they are')} not covered`,
         ]),
-    ...(unused !== null && coversMs < unused.ms
-      ? [`note: the log covers ${(coversMs / dayMs).toFixed(1)} days, which is less than ${unused.text}`]
+    ...(unused !== null && coversDays * dayMs < unused.ms
+      ? [`note: the log covers ${coversDays.toFixed(1)} days, which is less than ${unused.text}`]
       : []),
     ...(ageDays < mostAgeDays
       ? []
