@@ -1,6 +1,6 @@
 // Idle connections are closed, and their number is bounded; slow but active senders and readers are not cut.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2'
 import { connect, type Socket } from 'node:net'
@@ -493,10 +493,13 @@ test('a process without file descriptors for more connections says so, on either
   const issuer = await startIssuer()
   const token = await issuer.sign({ sub: 'ann', groups: ['sso-payments-eng'] })
   const site = await createSite({ upstream: upstream.origin, issuer })
+  const mostDescriptors = 120
   const node = join(directory, 'node-with-few-descriptors')
-  await writeFile(node, `#!/bin/sh\nulimit -n 120\nexec "${process.execPath}" "$@"\n`, { mode: 0o755 })
+  await writeFile(node, `#!/bin/sh\nulimit -n ${mostDescriptors}\nexec "${process.execPath}" "$@"\n`, { mode: 0o755 })
   const gateway = await startGatewayProcess(site.configFile, { env: usualKeys, node })
   try {
+    const descriptors = async () => (await readdir(`/proc/${gateway.child.pid}/fd`)).length
+    const idle = await descriptors()
     const kept = await openSocket(gateway.port)
     let text = ''
     kept.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
@@ -517,7 +520,7 @@ test('a process without file descriptors for more connections says so, on either
     )
     expect(gateway.err.match(/"reason":"no-descriptors"/g)).toHaveLength(1)
 
-    // All callers are connected before the upstream is asked, which then has too few for all of them.
+    // All callers are accepted before the upstream is asked, which then has too few for all of them.
     const held: ServerResponse[] = []
     upstream.takeOver((_request, response) => held.push(response))
     const body = '{"prompt":"x"}'
@@ -526,7 +529,9 @@ test('a process without file descriptors for more connections says so, on either
       'Content-Type: application/json',
       `Content-Length: ${body.length}`,
     ]
-    const callers = await Promise.all(Array.from({ length: 50 }, () => openSocket(gateway.port)))
+    const count = Math.floor((2 / 3) * (mostDescriptors - idle))
+    const callers = await Promise.all(Array.from({ length: count }, () => openSocket(gateway.port)))
+    await until(async () => (await descriptors()) >= idle + count, 'the callers to be accepted')
     let refusals = 0
     const answers = callers.map(async (socket) => {
       const answer = parseAnswer(await closed(socket))
@@ -537,12 +542,15 @@ test('a process without file descriptors for more connections says so, on either
     await until(() => refusals + held.length === callers.length, 'each create to be held or refused')
     expect(refusals).toBeGreaterThan(0)
     for (const response of held) response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
-    for (const answer of await Promise.all(answers))
-      if (answer.status !== 200)
-        expect([answer.status, problemOf(answer)]).toMatchObject([
-          503,
-          { reason: 'upstream-no-descriptors', detail: expect.stringContaining('Nothing was sent') },
-        ])
+    const refused = (await Promise.all(answers)).filter(({ status }) => status !== 200)
+    const ofUpstream = refused.filter((answer) => problemOf(answer).reason === 'upstream-no-descriptors')
+    expect(ofUpstream).not.toEqual([])
+    for (const answer of ofUpstream) expect(problemOf(answer).detail).toContain('Nothing was sent')
+    for (const answer of refused)
+      expect([answer.status, problemOf(answer).reason]).toEqual([
+        503,
+        expect.stringMatching(/^(?:upstream|connections)-no-descriptors$/),
+      ])
     upstream.takeOver(null)
     const after = await sendRaw(gateway.port, rawRequest('POST', sessions, fields, body))
     expect(after.status).toBe(200)
