@@ -29,6 +29,8 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   socket.destroy()
+  // A connection that is not read does not learn that its caller has left.
+  server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
 })
 
