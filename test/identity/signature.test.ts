@@ -84,6 +84,23 @@ describe.each(signatureAlgorithms)('a signature with %s', (alg) => {
   })
 })
 
+it.each(['RS256', 'PS256'] as const)('a signature with %s is none without its leading zero byte', async (alg) => {
+  const { key, sign } = signerOf(alg)
+  const { token, end, signature } = await signedWithLeadingZero((payload) => sign(alg, payload))
+  expect(await isSignedBy(token, { alg, key })).toBe(true)
+  expect(await isSignedBy(token.slice(0, end) + signature.subarray(1).toString('base64url'), { alg, key })).toBe(false)
+})
+
+/** One signature in 256 begins with a zero byte. */
+async function signedWithLeadingZero(sign: (payload: string) => Promise<string>) {
+  for (let tried = 0; ; tried += 1) {
+    const token = await sign(String(tried))
+    const end = token.lastIndexOf('.') + 1
+    const signature = Buffer.from(token.slice(end), 'base64url')
+    if (signature[0] === 0) return { token, end, signature }
+  }
+}
+
 it('an ECDSA signature in DER is none', async () => {
   const { key, sign } = signerOf('ES256')
   const token = await sign('ES256', 'payload')
