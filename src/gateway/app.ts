@@ -243,6 +243,10 @@ export async function createGatewayApp(parts: GatewayParts) {
     get connections(): number {
       return connections.open
     },
+    /** Those among them that have yet to begin. */
+    get waitingConnections(): number {
+      return connections.waiting
+    },
     /** Requests that wait behind others of their HTTP/1 connection. */
     get sentAhead(): number {
       return pipelines.waiting

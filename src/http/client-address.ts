@@ -48,11 +48,13 @@ export class OpenConnections {
   }
 }
 
-/** Lets every new connection of a server pass `admit` before Node reads from it. */
-export function guardConnections(server: Server | NetServer, admit: (socket: Socket) => boolean): void {
+/** Hands every new connection of a server to `admit`. Node reads from it once `begin` has been called. */
+export function guardConnections(server: Server | NetServer, admit: (socket: Socket, begin: () => void) => void): void {
   const listeners = server.listeners('connection')
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    if (admit(socket)) for (const listener of listeners) Reflect.apply(listener, server, [socket])
+    admit(socket, () => {
+      for (const listener of listeners) Reflect.apply(listener, server, [socket])
+    })
   })
 }

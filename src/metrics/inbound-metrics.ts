@@ -22,6 +22,10 @@ export interface IssuerReading {
 
 export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
   const connections = metrics.setter('gateway_connections', 'Connections of callers that are open.')
+  const waitingConnections = metrics.setter(
+    'gateway_connections_waiting',
+    'Connections of callers that were accepted and have yet to begin. They wait while the event loop is busy.',
+  )
   const connectionRefused = metrics.counterOf(
     'gateway_connections_refused_total',
     'Connections of callers that were refused because there were too many, by reason.',
@@ -78,6 +82,7 @@ export function addInboundMetrics(metrics: Metrics, labels: InboundLabels) {
   return {
     /** Connections of callers that are open now. */
     connections,
+    waitingConnections,
     connectionRefused,
     connectionCut,
     /** Requests that wait behind others of their connection now. */

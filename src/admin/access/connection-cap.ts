@@ -25,7 +25,7 @@ export type OperatorsRefusal = (typeof operatorsRefusals)[number]
 
 export function capConnections(server: Server, onRefused: (reason: OperatorsRefusal) => void): void {
   const connections = new OpenConnections()
-  guardConnections(server, (socket) => {
+  guardConnections(server, (socket, begin) => {
     const client = clientOf(socket.remoteAddress ?? '')
     const reason =
       connections.open >= mostConnections
@@ -35,10 +35,10 @@ export function capConnections(server: Server, onRefused: (reason: OperatorsRefu
           : null
     if (reason === null) {
       connections.add(socket, client)
-      return true
+      begin()
+      return
     }
     socket.destroy()
     onRefused(reason)
-    return false
   })
 }

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { guardConnections } from '../../http/client-address.ts'
 import { ConnectionCaps, type CapOptions, type ConnectionRefusal } from './caps.ts'
+import { IncomingConnections } from './incoming.ts'
 import { meterInput, type InputGate } from './metered-input.ts'
 import { Sessions, type SessionCut } from './sessions.ts'
 
@@ -38,6 +39,7 @@ const mostAnsweredAtOnce = 8
 export function watchConnections(server: Server, options: ConnectionOptions) {
   const caps = new ConnectionCaps(options)
   const sessions = new Sessions({ ...options, idleMs })
+  const incoming = new IncomingConnections()
   const sockets = new Set<Socket>()
   const isTls = 'setSecureContext' in server
   let beingAnswered = 0
@@ -57,20 +59,26 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
     socket.once('close', () => (beingAnswered -= 1))
   }
 
-  guardConnections(server, (socket) => {
+  guardConnections(server, (socket, begin) => {
     const reason = caps.take(socket)
     if (reason !== null) {
       refuse(socket, reason)
-      return false
+      return
     }
     if (!isTls) track(socket)
-    return true
+    incoming.add(socket, () => {
+      begin()
+      if (!isTls) meterInput(socket, options.input)
+    })
   })
   // Without a listener an error of accept(2) would end the process. One before it listens is the business of who started it.
   server.on('error', () => server.listening && options.onRefused('not-accepted', null))
   // With TLS every connection has a second, underlying socket, which is not tracked.
-  if (isTls) server.on('secureConnection', track)
-  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => meterInput(socket, options.input))
+  if (isTls)
+    server.on('secureConnection', (socket: Socket) => {
+      track(socket)
+      meterInput(socket, options.input)
+    })
   server.on('session', (session: ServerHttp2Session) => sessions.add(session))
   const check = setInterval(() => sessions.look(), Math.min(checkMs, options.headMs))
   check.unref()
@@ -82,6 +90,7 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
       if (!isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)) socket.destroy()
   }
   function cut(): void {
+    incoming.destroyAll()
     sessions.destroy()
     for (const socket of sockets) socket.destroy()
   }
@@ -90,12 +99,18 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
     get open(): number {
       return caps.open
     },
+    /** Those among them that have yet to begin. */
+    get waiting(): number {
+      return incoming.waiting
+    },
     /** Asks HTTP/2 callers to open no further streams; requests under way go on. */
     goAway: (): void => sessions.goAway(),
     /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
     async close(deadlineMs: number): Promise<void> {
       // After a stall of the event loop this runs before what has arrived meanwhile is accepted, and then read.
-      for (let turns = 0; turns < 2; turns += 1) await setImmediate()
+      await setImmediate()
+      incoming.beginAll()
+      await setImmediate()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       sessions.goAway()
       const sweep = setInterval(closeIdle, 50)

@@ -11,6 +11,7 @@ export function measureAtScrape(parts: OperatorsParts, report: KeyReport, group:
   instruments.beforeScrape(async () => {
     instruments.draining(lifecycle.draining)
     instruments.connections(app.connections)
+    instruments.waitingConnections(app.waitingConnections)
     instruments.sentAhead(app.sentAhead)
     instruments.overload(overload.level, overload.refused)
     instruments.waiting(upstream.waiting)
