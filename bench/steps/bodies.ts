@@ -77,7 +77,7 @@ const bodies: Readonly<Record<string, string>> = {
 const target = parseTarget('/v3/organizations/org-payments/sessions')
 const operation = findOperation(policy, 'POST', target)
 
-/** In the gateway other requests have their turn between the two, as all of these bodies are large. */
+/** In the gateway other requests have their turn between these, as all of the bodies are large. */
 function judge(text: string, turn: Turn): void {
   const first = turn(() => evaluate(policy, caller, operation, target))
   const body = turn(() => {
@@ -88,7 +88,10 @@ function judge(text: string, turn: Turn): void {
       throw error
     }
   })
-  if (body !== null) turn(() => JSON.stringify(guardrailsEntry(evaluateBody(policy, first, body))))
+  if (body === null) return
+  const judged = turn(() => evaluateBody(policy, first, body))
+  turn(() => JSON.stringify(guardrailsEntry(judged)))
+  turn(() => judged.body?.bytes)
 }
 
 export const judgedBodies: readonly Step[] = Object.entries(bodies).map(([name, text]) => ({

@@ -14,7 +14,8 @@ export interface CheckedBody {
 
 /** Reads strict UTF-8 JSON. Throws `StrictJsonError`, which says what is wrong and where. */
 export function parseCheckedBody(bytes: Buffer): CheckedBody {
-  return judged(parseStrictJson(bytes), bytes)
+  const value = parseStrictJson(bytes)
+  return { value, bytes, valuesAt: (place) => memberAt(value, place) }
 }
 
 /** A body that a person wrote as a plain value, in YAML for instance. */
@@ -22,11 +23,14 @@ export function checkedBodyOf(value: unknown): CheckedBody {
   return parseCheckedBody(Buffer.from(JSON.stringify(value)))
 }
 
-/** The body of a document that was changed. */
+/** The body of a document that was changed. It is written when its bytes are wanted: most tools never do, and a large one takes long. */
 export function changedBody(value: StrictJson): CheckedBody {
-  return judged(value, serializeStrictJson(value))
-}
-
-function judged(value: StrictJson, bytes: Buffer): CheckedBody {
-  return { value, bytes, valuesAt: (place) => memberAt(value, place) }
+  let written: Buffer | null = null
+  return {
+    value,
+    get bytes() {
+      return (written ??= serializeStrictJson(value))
+    },
+    valuesAt: (place) => memberAt(value, place),
+  }
 }

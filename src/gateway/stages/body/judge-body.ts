@@ -22,8 +22,15 @@ export function createJudgeBody({ devinUsers, bodies }: JudgeBodyParts): Stage {
     const body = judgeBody(received, context.fields, guardrails.boundsBody(first.facts.operation))
     const evaluated = (): StageResult | Promise<StageResult> =>
       identify(context, evaluateBody(context.policy, first, body))
-    // Yields to other requests between the two steps, which take long for a large body.
-    return received.length > smallBodyBytes ? setImmediate().then(evaluated) : evaluated()
+    return received.length > smallBodyBytes ? inOwnTurn(evaluated) : evaluated()
+  }
+
+  /** Parsing a large body, judging it and writing it anew each take long: others have their turn in between. */
+  async function inOwnTurn(work: () => StageResult | Promise<StageResult>): Promise<StageResult> {
+    await setImmediate()
+    const result = await work()
+    await setImmediate()
+    return result
   }
 
   function identify(context: RequestContext, evaluation: Evaluation): StageResult | Promise<StageResult> {
