@@ -179,11 +179,16 @@ export class KeyEntry {
   }
 }
 
-/** The id of the first of the keys before this one that has the same value; null: none has. */
-export function twinOf({ handle, secret }: KeyEntry, all: Iterable<KeyEntry>): string | null {
-  for (const other of all) {
-    if (other.handle.id === handle.id) return null
-    if (secret !== null && other.secret?.equals(secret) === true) return other.handle.id
+/** For each key whose value a key before it has as well, the id of the first one with it. */
+export function twinsOf(all: Iterable<KeyEntry>): ReadonlyMap<string, string> {
+  const firsts = new Map<string, string>()
+  const twins = new Map<string, string>()
+  for (const { handle, secret } of all) {
+    if (secret === null) continue
+    const mark = secret.mark()
+    const first = firsts.get(mark)
+    if (first === undefined) firsts.set(mark, handle.id)
+    else twins.set(handle.id, first)
   }
-  return null
+  return twins
 }

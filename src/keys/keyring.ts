@@ -2,7 +2,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { isExpired } from './expiry.ts'
-import { KeyEntry, twinOf, type KeyState, type SealingSecrets } from './key-entry.ts'
+import { KeyEntry, twinsOf, type KeyState, type SealingSecrets } from './key-entry.ts'
 import { isSameKey, type KeyHandle } from './key.ts'
 import { nextReadingMs } from './reading-times.ts'
 import { readNow, type ReadSecret, type ResolvedSecrets, type SecretSources } from './reading.ts'
@@ -61,7 +61,6 @@ export function createKeyring(options: KeyringOptions) {
     const isNew = entry.take(read, now(), monotonic())
     schedule(entry)
     if (wasFailing) onSource?.(entry.handle, null, true)
-    if (isNew) changed()
     return isNew
   }
 
@@ -93,7 +92,10 @@ export function createKeyring(options: KeyringOptions) {
       return false
     }
     const isNew = take(entry, found)
-    if (isNew) onChange('key-version', entry.handle, entry.version)
+    if (isNew) {
+      changed()
+      onChange('key-version', entry.handle, entry.version)
+    }
     return isNew
   }
 
@@ -264,13 +266,17 @@ export function createKeyring(options: KeyringOptions) {
     },
     status() {
       const nowMs = now()
+      let twins: ReadonlyMap<string, string> | null = null
       return [...entries.values()].map((entry) => ({
         handle: entry.handle,
         version: entry.version,
         loadedAtMs: entry.loadedAtMs,
         sourceVersion: entry.sourceVersion,
-        /** The key before it that has the same value. */
-        sameValueAs: twinOf(entry, entries.values()),
+        /** The first key before it that has the same value. Most who ask for the status do not ask for this. */
+        get sameValueAs(): string | null {
+          twins ??= twinsOf(entries.values())
+          return twins.get(entry.handle.id) ?? null
+        },
         /**
          * How long ago the source last gave the value in use. Null without a value, and for a variable or a file that can be
          * read: the one cannot change, the other is watched.
