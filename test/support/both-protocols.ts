@@ -85,12 +85,15 @@ function openHttp2(port: number, { method, path, token, fields = {} }: Head, len
   stream.setEncoding('utf8')
   stream.on('data', (chunk: string) => (body += chunk))
   return {
-    over: new Promise((resolve) =>
-      stream.on('close', () => {
+    over: new Promise((resolve) => {
+      const close = (): void => {
         session.destroy()
         resolve({ status: Number(answered[':status'] ?? 0), fields: answered, body, reset: stream.rstCode ?? null })
-      }),
-    ),
+      }
+      stream.on('close', close)
+      // Node's client closes a stream that the server has closed only when all it has to write is written, which never happens then.
+      stream.on('aborted', () => (stream.readableEnded ? close() : stream.on('end', close)))
+    }),
     write: (piece) => void stream.write(piece),
     end: (piece) => void stream.end(piece),
     leave: () => stream.close(constants.NGHTTP2_CANCEL),
