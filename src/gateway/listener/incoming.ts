@@ -8,8 +8,9 @@ import { startInput, stopInput } from './input-flow.ts'
 /** The part of its time in which the event loop may be busy before connections have to wait. */
 const mostBusy = 0.6
 const lookEveryMs = 50
-/** Also a busy loop begins 125 connections a second. */
 const longestGapMs = 8
+/** Where so many wait that the last would wait longer, the gaps are shorter: honest callers must not wait without end. */
+const longestWaitMs = 1_000
 
 export class IncomingConnections {
   readonly #waiting = new Map<Socket, () => void>()
@@ -42,8 +43,10 @@ export class IncomingConnections {
   #beginLater(): void {
     this.#isTimed = true
     this.#look()
-    if (this.#gapMs > 0) setTimeout(this.#beginOne, this.#gapMs)
-    else setImmediate(this.#beginOne)
+    const gapMs = Math.min(this.#gapMs, longestWaitMs / this.#waiting.size)
+    // A timer takes a millisecond at least.
+    if (gapMs < 1) setImmediate(this.#beginOne)
+    else setTimeout(this.#beginOne, gapMs)
   }
 
   readonly #beginOne = (): void => {

@@ -3,8 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { Socket, type AddressInfo } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
 import { guardConnections } from '../../../src/http/client-address.ts'
 import { IncomingConnections } from '../../../src/gateway/listener/incoming.ts'
 import { openSocket } from '../../support/raw-request.ts'
@@ -81,42 +81,61 @@ async function answered(socket: Socket, path: string): Promise<void> {
   throw new Error('closed without an answer')
 }
 
-test('begin one a turn in the order in which they came', async () => {
-  const { begun, connect } = await open()
-  const callers = await connect(30)
-  await Promise.all(callers.map((socket, index) => answered(socket, `/${index}`)))
-  expect(begun.map(({ port }) => port)).toEqual(callers.map(({ localPort }) => localPort))
-  expect(new Set(begun.map(({ turn }) => turn)).size).toBe(30)
-})
+describe('new connections', () => {
+  test('begin one a turn in the order in which they came', async () => {
+    const { begun, connect } = await open()
+    const callers = await connect(30)
+    await Promise.all(callers.map((socket, index) => answered(socket, `/${index}`)))
+    expect(begun.map(({ port }) => port)).toEqual(callers.map(({ localPort }) => localPort))
+    expect(new Set(begun.map(({ turn }) => turn)).size).toBe(30)
+  })
 
-test('wait behind requests on open connections while the event loop is busy', async () => {
-  const { incoming, begun, first, late } = await openBusy(30)
-  const lastAnswers = late.map((socket, index) => answered(socket, `/late-${index}`))
-  await answered(first, '/between')
-  expect(incoming.waiting).toBeGreaterThan(0)
-  await Promise.all(lastAnswers)
-  expect(incoming.waiting).toBe(0)
-  // Turns in which none began.
-  const turns = begun().map((each) => each.turn)
-  const between = turns.slice(1).map((each, index) => each - (turns[index] ?? 0) - 1)
-  expect(between.filter((count) => count > 0).length).toBeGreaterThan(15)
-})
+  test('wait behind requests on open connections while the event loop is busy', async () => {
+    const { incoming, begun, first, late } = await openBusy(30)
+    const lastAnswers = late.map((socket, index) => answered(socket, `/late-${index}`))
+    await answered(first, '/between')
+    expect(incoming.waiting).toBeGreaterThan(0)
+    await Promise.all(lastAnswers)
+    expect(incoming.waiting).toBe(0)
+    // Turns in which none began.
+    const turns = begun().map((each) => each.turn)
+    const between = turns.slice(1).map((each, index) => each - (turns[index] ?? 0) - 1)
+    expect(between.filter((count) => count > 0).length).toBeGreaterThan(15)
+  })
 
-test('all begin at once when they are told to', async () => {
-  const { incoming, begun, late } = await openBusy(30)
-  await expect.poll(() => incoming.waiting + begun().length, { interval: 1 }).toBe(30)
-  incoming.beginAll()
-  expect([incoming.waiting, begun().length]).toEqual([0, 30])
-  await Promise.all(late.map((socket, index) => answered(socket, `/late-${index}`)))
-})
+  test('wait no longer than a second when there are very many', async () => {
+    const { incoming } = await openBusy(1)
+    let turn = 0
+    const nextTurn = (): void => {
+      turn += 1
+      if (incoming.waiting > 0) setImmediate(nextTurn)
+    }
+    const turns: number[] = []
+    for (let count = 0; count < 1_200; count += 1) incoming.add(new Socket(), () => void turns.push(turn))
+    nextTurn()
+    await expect.poll(() => turns.length).toBeGreaterThan(160)
+    // None has a gap before it while a thousand wait.
+    const first = turns.slice(1, 150).map((each, index) => each - (turns[index] ?? 0))
+    expect(new Set(first)).toEqual(new Set([1]))
+    incoming.destroyAll()
+  })
 
-test('never begin when they were destroyed', async () => {
-  const { incoming, begun, late } = await openBusy(30)
-  await expect.poll(() => incoming.waiting + begun().length, { interval: 1 }).toBe(30)
-  const lost = late.slice(begun().length)
-  const closed = Promise.all(lost.map((socket) => once(socket, 'close')))
-  incoming.destroyAll()
-  for (const socket of lost) socket.on('error', () => {}).resume()
-  await closed
-  expect([incoming.waiting, begun().length]).toEqual([0, 30 - lost.length])
+  test('all begin at once when they are told to', async () => {
+    const { incoming, begun, late } = await openBusy(30)
+    await expect.poll(() => incoming.waiting + begun().length, { interval: 1 }).toBe(30)
+    incoming.beginAll()
+    expect([incoming.waiting, begun().length]).toEqual([0, 30])
+    await Promise.all(late.map((socket, index) => answered(socket, `/late-${index}`)))
+  })
+
+  test('never begin when they were destroyed', async () => {
+    const { incoming, begun, late } = await openBusy(30)
+    await expect.poll(() => incoming.waiting + begun().length, { interval: 1 }).toBe(30)
+    const lost = late.slice(begun().length)
+    const closed = Promise.all(lost.map((socket) => once(socket, 'close')))
+    incoming.destroyAll()
+    for (const socket of lost) socket.on('error', () => {}).resume()
+    await closed
+    expect([incoming.waiting, begun().length]).toEqual([0, 30 - lost.length])
+  })
 })
