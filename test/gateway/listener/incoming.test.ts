@@ -63,7 +63,7 @@ async function openBusy(callers: number) {
     while (performance.now() < end);
   }, 1)
   // Each look makes the gap longer.
-  while (begun.length < 20) {
+  while (begun.length < 12) {
     await connect(1)
     await sleep(60)
   }
