@@ -11,7 +11,7 @@ import {
   type BlockableOperator,
   type Operator,
 } from './access/operator.ts'
-import { operatorBlocked, refusal } from './access/refusals.ts'
+import { enterHealth, operatorBlocked, refusal } from './access/refusals.ts'
 import { accessRequestOf, type AccessAnswer } from './access/request.ts'
 import { addBlocksApi, type BlocksApi } from './blocks-api.ts'
 import { addRotationsApi, type RotationsApi } from './rotations-api.ts'
@@ -97,6 +97,10 @@ export function createAdminApp(parts: AdminParts): AdminApp {
 /** A listener of health and metrics alone, for other machines. */
 export function createHealthApp(parts: HealthParts): AdminApp {
   const { app, listener } = createListener(null, parts)
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    const entered = enterHealth(accessRequestOf(raw))
+    if ('answer' in entered) return await write(reply, entered.answer)
+  })
   addHealth(app, parts)
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({ error: 'There are /livez, /readyz and /metrics here.' }),
@@ -152,7 +156,7 @@ function isNamed(value: unknown): value is string {
 function addConsole(app: FastifyInstance): void {
   for (const url of ['/console', '/console/*'])
     app.get(url, async ({ raw }, reply) => {
-      const { status, headers, body } = await consolePage(consoleRequestOf(raw))
+      const { status, headers, body } = await consolePage(consoleRequestOf(accessRequestOf(raw)))
       return reply.code(status).headers(headers).send(body)
     })
 }

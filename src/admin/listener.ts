@@ -84,6 +84,8 @@ export function createListener(
   const app = (tls === null
     ? fastify({ ...options, http })
     : fastify({ ...options, https: { ...http, ...tls } })) as unknown as FastifyInstance
+  // Node drops fields silently beyond a number of them, also a second Host.
+  app.server.maxHeadersCount = 0
   capConnections(app.server, onRefused)
   // Without a listener an error of accept(2) would end the process.
   app.server.on('error', () => {})

@@ -2,6 +2,7 @@
 // before it is looked at. RFC 9110 section 7.6.1 for the hop-by-hop ones. responses/response-fields.ts is the other direction.
 
 import type { IncomingMessage } from 'node:http'
+import { hostForm } from '../http/host.ts'
 import { Problem } from '../problems.ts'
 import { maskSecrets } from '../records/mask.ts'
 import { bodyFollows } from './listener/http-versions.ts'
@@ -51,7 +52,6 @@ const none: readonly string[] = []
 export const plainId = /^[A-Za-z0-9._~-]{1,128}$/
 /** W3C Trace Context: no id is all zeros, `ff` is no version, and only later versions than 00 may hold more. */
 const traceparent = /^(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/
-const hostForm = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
 
 /**
  * Reads a request's raw field list once. Throws `malformed-request` for what RFC 9110 and 9112 forbid and Node's parser

@@ -7,6 +7,7 @@ import { consolePage, consoleRequestOf, isConsolePath, prepareConsole } from '..
 import { auditedChange, isChange, isRead, reasonIn, type Operator } from '../admin/access/operator.ts'
 import { capConnections, requestBounds, type OperatorsRefusal } from '../admin/access/connection-cap.ts'
 import { operatorField, poolFields } from '../admin/access/pool-access.ts'
+import { enterHealth } from '../admin/access/refusals.ts'
 import { accessRequestOf, askedPath, type AccessAnswer } from '../admin/access/request.ts'
 import { isSlow, mergedAnswer, mergeOf } from './merged-routes.ts'
 import { asObject } from './merged-json.ts'
@@ -70,6 +71,7 @@ export function createWorkersListener(options: WorkersListenerOptions) {
   }
   const server =
     tls === null ? createServer(requestBounds(), handle) : createTlsServer({ ...requestBounds(), ...tls }, handle)
+  server.maxHeadersCount = 0
   capConnections(server, options.onRefused)
   return {
     /** For connections that begin from now on. */
@@ -106,13 +108,13 @@ async function enter(
 ): Promise<void> {
   const asked = accessRequestOf(request)
   const { method, target, headers } = asked
-  if (access === null && !healthPaths.includes(askedPath(asked)))
+  if (access === null && asked.fault === null && !healthPaths.includes(askedPath(asked)))
     return reply(response, 404, { error: 'There are /livez, /readyz and /metrics here.' })
-  const entered = access === null ? { operator: null } : await access.enter(asked)
+  const entered = access === null ? enterHealth(asked) : await access.enter(asked)
   if ('answer' in entered) return write(response, entered.answer)
   if (access !== null && isSessionRoute(asked)) return write(response, await access.session(asked))
   if (isConsolePath(askedPath(asked)) && isRead(method)) {
-    const page = await consolePage(consoleRequestOf(request))
+    const page = await consolePage(consoleRequestOf(asked))
     response.writeHead(page.status, { ...page.headers, 'x-content-type-options': 'nosniff' })
     return void response.end(page.body)
   }

@@ -160,7 +160,6 @@ describe('whom it lets in', () => {
     ['a name that ends like one', 'evil.127.0.0.1'],
     ['a name that begins like localhost', 'localhost.evil.example'],
     ['an empty host', ''],
-    ['something that is no host', '127.0.0.1@evil.example'],
     ['an address of another form', '2130706433'],
   ])('the API is not reached by %s (DNS rebinding)', async (_name, host) => {
     for (const [method, path] of [
@@ -189,6 +188,46 @@ describe('whom it lets in', () => {
     expect(status).toBeGreaterThanOrEqual(400)
     expect(status).toBeLessThan(500)
     expect(body).not.toContain('payments-runner')
+  })
+
+  const deceiving: readonly (readonly [name: string, head: string])[] = [
+    ['two Host fields', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example'],
+    ['two equal Host fields', 'HTTP/1.1\r\nHost: 127.0.0.1\r\nhost: 127.0.0.1'],
+    ['two Host fields by HTTP/1.0', 'HTTP/1.0\r\nHost: 127.0.0.1\r\nHost: evil.example'],
+    [
+      'a second Host behind very many fields',
+      `HTTP/1.1\r\nHost: 127.0.0.1\r\n${'a:\r\n'.repeat(2500)}Host: evil.example`,
+    ],
+    ['no Host', 'HTTP/1.1\r\nX: y'],
+    ['a Host with user information', 'HTTP/1.1\r\nHost: 127.0.0.1@evil.example'],
+    ['a Host with a path', 'HTTP/1.1\r\nHost: 127.0.0.1/evil.example'],
+    ['a list of hosts', 'HTTP/1.1\r\nHost: 127.0.0.1, evil.example'],
+    ['a Host with a space', 'HTTP/1.1\r\nHost: 127.0.0.1 evil.example'],
+    ['a port that is none', 'HTTP/1.1\r\nHost: 127.0.0.1:evil'],
+  ]
+  test.each(deceiving)(
+    '%s: 400 for every page, by whatever it is asked (RFC 9112 section 3.2)',
+    async (_name, head) => {
+      for (const target of ['/livez', '/metrics', '/api/keys', '/api/reload', '/console/', '/nothing'])
+        for (const accept of ['*/*', 'text/html']) {
+          const method = target === '/api/reload' ? 'POST' : 'GET'
+          const answer = await sendRaw(
+            adminPort,
+            `${method} ${target} ${head}\r\nAccept: ${accept}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+          )
+          expect([target, answer.status]).toEqual([target, 400])
+          expect(answer.fields['content-type']).toMatch(/^application\/problem\+json/)
+          expect(JSON.parse(answer.body)).toMatchObject({ type: '/gateway/v1/problems/malformed-request', status: 400 })
+        }
+    },
+  )
+
+  test('an absolute address counts by its own host, which Host has to name as well', async () => {
+    const host = [`Host: 127.0.0.1:${adminPort}`]
+    expect((await ask('GET', `http://127.0.0.1:${adminPort}/api/status`, host)).status).toBe(200)
+    expect((await ask('GET', `http://127.0.0.1:${adminPort}/console/`, host)).status).toBe(200)
+    for (const target of ['http://evil.example/api/status', 'HTTP://evil.example/livez', 'https://evil.example'])
+      expect([target, (await ask('GET', target, host)).status]).toEqual([target, 400])
   })
 
   test.each(['localhost', 'localhost:9090', '127.0.0.1', '10.1.2.3:9090', '[::1]:9090', '[::1]', 'LocalHost:9090'])(

@@ -101,6 +101,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'problem-kinds',
     'problems',
     'http/client-address',
+    'http/host',
     'config',
     'policy',
     'keys',

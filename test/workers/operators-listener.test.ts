@@ -11,6 +11,7 @@ import type { Operator } from '../../src/admin/access/operator.ts'
 import { signInRequired } from '../../src/admin/access/refusals.ts'
 import { createAdminApp, createHealthApp, type AdminParts } from '../../src/admin/app.ts'
 import type { Pool } from '../../src/workers/pool.ts'
+import { rawRequest, sendRaw } from '../support/raw-request.ts'
 import { createWorkersListener } from '../../src/workers/operators-listener.ts'
 
 const secret = 'only-the-parent-knows'
@@ -169,7 +170,24 @@ test('a listener of health has health and metrics alone', async () => {
   const { port } = await single.listen('127.0.0.1', 0)
   expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
   expect((await fetch(`http://127.0.0.1:${port}/api/status`)).status).toBe(404)
+  const twice = 'GET /readyz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n'
+  for (const each of [port, Number(new URL(healthUrl).port), Number(new URL(url).port)]) {
+    const { status, body } = await sendRaw(each, twice)
+    expect([status, body]).toEqual([400, expect.stringContaining('"type":"/gateway/v1/problems/malformed-request"')])
+  }
   await single.close()
+})
+
+test('a change that is asked for by an absolute address is recorded as any other', async () => {
+  audited.length = 0
+  seen.length = 0
+  const { host, port } = new URL(url)
+  const fields = [`Host: ${host}`, `Authorization: ${as('Ötto')['authorization'] ?? ''}`, 'Content-Length: 0']
+  expect((await sendRaw(Number(port), rawRequest('POST', `${url}/api/purge?organization=org-x`, fields))).status).toBe(
+    200,
+  )
+  expect(seen.splice(0)).toEqual(['Ötto'])
+  expect(audited.splice(0)).toMatchObject([['operator-request', 'Ötto', { path: '/api/purge' }]])
 })
 
 test('a worker gets a request to explain whole', async () => {

@@ -44,6 +44,7 @@ export function createAccess({ surface, open, identify, session, onRefused }: Ac
   }
   return {
     async enter(request) {
+      if (request.fault !== null) return refuse(request, request.fault, null)
       const path = askedPath(request)
       if (isRead(request.method) && open.includes(path)) return { operator: null }
       const fault = crossSiteFault(request, surface)

@@ -14,6 +14,8 @@ const longestRequestMs = 30_000
 /** Options of Node's server. */
 export function requestBounds(longestMs = longestRequestMs) {
   return {
+    // A missing Host is refused as any other that is not clear.
+    requireHostHeader: false,
     requestTimeout: longestMs,
     headersTimeout: longestMs,
     connectionsCheckingInterval: Math.min(1_000, longestMs),

@@ -16,7 +16,8 @@ export function refusal(problem: Problem, request: AccessRequest): AccessAnswer 
   const { title } = problemKinds[problem.kind]
   const detail = maskSecrets(problem.message)
   const headers = { ...problem.fields, 'gateway-decision': decisionId }
-  if (isForPeople(request))
+  // No browser sends a malformed request.
+  if (isForPeople(request) && problem.kind !== 'malformed-request')
     return {
       status: problem.status,
       headers: {
@@ -43,6 +44,11 @@ export function refusal(problem: Problem, request: AccessRequest): AccessAnswer 
     headers: { ...headers, 'content-type': 'application/problem+json' },
     body: JSON.stringify(document),
   }
+}
+
+/** Lets requests in for health and metrics alone: everybody, but nothing malformed. */
+export function enterHealth(request: AccessRequest): { readonly operator: null } | { readonly answer: AccessAnswer } {
+  return request.fault === null ? { operator: null } : { answer: refusal(request.fault, request) }
 }
 
 /** A page that a browser opens, not one that a script asks for. */

@@ -1,12 +1,12 @@
 // The files of the console for browsers: read once, compressed once beside the requests, and served from memory.
 
-import type { IncomingMessage } from 'node:http'
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import { askedPath, type AccessRequest } from '../access/request.ts'
 
 export interface ConsolePage {
   readonly status: number
@@ -76,10 +76,9 @@ export function isConsolePath(path: string): boolean {
 }
 
 /** Of Node.js. */
-export function consoleRequestOf(request: Pick<IncomingMessage, 'url' | 'headers'>): ConsoleRequest {
-  const { url = '', headers } = request
+export function consoleRequestOf({ target, headers }: Pick<AccessRequest, 'target' | 'headers'>): ConsoleRequest {
   return {
-    path: url.split('?', 1)[0] ?? '',
+    path: askedPath({ target }),
     acceptsGzip: /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/.test(String(headers['accept-encoding'] ?? '')),
     known: headers['if-none-match'] ?? null,
   }
