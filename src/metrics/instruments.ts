@@ -67,7 +67,7 @@ export function createInstruments(options: InstrumentsOptions) {
       hasExemplars = true
       metrics.readCounter(
         'gateway_telemetry_spans_total',
-        'Spans of traces, by result: exported to the collector, or dropped because it was slow or away.',
+        'Spans of traces, by result: exported to the collector, or dropped because it was slow or away, or rejected them.',
         ['result'],
         () => Object.entries(counts()).map(([result, count]) => [{ result }, count]),
       )

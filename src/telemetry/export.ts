@@ -1,7 +1,10 @@
-// Sends spans to a collector by OTLP over HTTP, in batches, from a bounded queue. A collector that is slow or away costs spans.
+// Sends spans to a collector by OTLP over HTTP, in batches, from a bounded queue. A collector that is slow or away, or rejects
+// them, costs spans.
 
 import { ExportResultCode, type ExportResult } from '@opentelemetry/core'
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base'
+import { createOtlpHttpExportDelegate, httpAgentFactoryFromOptions } from '@opentelemetry/otlp-exporter-base/node-http'
+import { ProtobufTraceSerializer, TraceExporterMetricsHelper } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import {
   BatchSpanProcessor,
@@ -30,34 +33,62 @@ export interface ExportOptions {
   readonly fields: CollectorFields
   /** After each batch. */
   readonly onExported: (error: Error | null) => void
+  /** The collector took a batch but for so many of its spans. `why`: what it says of them, without the values of its own header fields. */
+  readonly onRejected: (spans: number, why: string) => void
 }
 
 /** Finished spans that may wait; more are dropped. */
 const mostWaiting = 2048
 const batchEveryMs = 250
 const exportMs = 5_000
+/** Batches that may be on their way at a time. */
+const mostBatches = 30
 
 export function createSpanExport(options: ExportOptions) {
-  const { url, sample, version, instance, ca, fields, onExported } = options
+  const { url, sample, version, instance, ca, fields, onExported, onRejected } = options
   let exported = 0
   let dropped = 0
   let waiting = 0
   // As they were read for the batch: the library must not meet an error there.
   let current: Record<string, string> = {}
-  const collector = new OTLPTraceExporter({
-    url,
-    timeoutMillis: exportMs,
-    headers: async () => ({ ...current }),
-    ...(ca === null ? {} : { httpAgentOptions: { keepAlive: true, ca } }),
-  })
+  // What the latest answer says beside that it was a success. Its batch ends in the same turn.
+  let partial: { readonly rejectedSpans?: number | null; readonly errorMessage?: string } | null = null
+  const serializer: typeof ProtobufTraceSerializer = {
+    ...ProtobufTraceSerializer,
+    deserializeResponse(bytes) {
+      const answer = ProtobufTraceSerializer.deserializeResponse(bytes)
+      partial = answer.partialSuccess ?? null
+      return answer
+    },
+  }
+  const collector = new OTLPExporterBase(
+    createOtlpHttpExportDelegate(
+      {
+        url,
+        timeoutMillis: exportMs,
+        concurrencyLimit: mostBatches,
+        compression: 'none',
+        headers: async () => ({ ...current, 'Content-Type': 'application/x-protobuf' }),
+        agentFactory: httpAgentFactoryFromOptions({ keepAlive: true, ...(ca === null ? {} : { ca }) }),
+      },
+      serializer,
+      'otlp_http_span_exporter',
+      TraceExporterMetricsHelper,
+      undefined,
+    ),
+  )
   const counted: SpanExporter = {
     export(spans, done) {
       const end = (result: ExportResult): void => {
         waiting -= spans.length
-        if (result.code === ExportResultCode.SUCCESS) exported += spans.length
-        else dropped += spans.length
+        const isTaken = result.code === ExportResultCode.SUCCESS
+        const rejected = isTaken ? Math.min(spans.length, Math.max(0, partial?.rejectedSpans ?? 0)) : spans.length
+        exported += spans.length - rejected
+        dropped += rejected
+        if (isTaken && rejected > 0) onRejected(rejected, withoutValues(partial?.errorMessage ?? '', current))
+        partial = null
         if (isRefusal(result.error)) fields.refused()
-        onExported(result.code === ExportResultCode.SUCCESS ? null : (result.error ?? new Error('not taken')))
+        onExported(isTaken ? null : (result.error ?? new Error('not taken')))
         done(result)
       }
       fields.current().then(
@@ -110,6 +141,13 @@ export function createSpanExport(options: ExportOptions) {
       return waiting
     },
   }
+}
+
+/** A collector may say what it was sent. */
+function withoutValues(text: string, fields: Readonly<Record<string, string>>): string {
+  const values = Object.values(fields).flatMap((value) => [value, ...value.split(/\s+/)])
+  // No shorter word is a credential.
+  return values.filter(({ length }) => length >= 8).reduce((left, value) => left.replaceAll(value, '[masked]'), text)
 }
 
 function isRefusal(error: Error | undefined): boolean {

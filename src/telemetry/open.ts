@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TelemetryConfig } from '../config/records/telemetry-schema.ts'
 import type { SecretReference } from '../config/secret-schema.ts'
+import { maskSecrets } from '../records/mask.ts'
 import { createOutageLog } from '../records/outage-log.ts'
 import type { Log } from '../records/log.ts'
 import type { CollectorField } from './collector-fields.ts'
@@ -10,6 +11,8 @@ import type { SpanCounts, Tracing } from './trace.ts'
 
 /** How long a stop waits for the collector. */
 const closeMs = 2_000
+/** Characters of a collector's text that are looked at, and that the log shows. */
+const mostText = { read: 4096, shown: 200 } as const
 
 export interface Telemetry {
   readonly tracing: Tracing
@@ -49,12 +52,23 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
     over: 'the collector takes traces again',
   })
   const fields = Object.entries(telemetry.headers).map(([name, reference]) => fieldOf(name, reference))
+  let hasSaidRejected = false
   const spans = createSpanExport({
     ...telemetry,
     fields: createCollectorFields(fields, monotonic),
     version,
     instance: randomUUID(),
     onExported: (error) => (error === null ? outage.worked() : outage.failed(error)),
+    onRejected(rejected, why) {
+      if (hasSaidRejected) return
+      hasSaidRejected = true
+      // Masked before it is cut: the rest of a secret would not be known as one.
+      const text = maskSecrets(why.slice(0, mostText.read)).slice(0, mostText.shown)
+      log.error(
+        { event: 'telemetry', rejected, collector: text },
+        'the collector of traces takes batches and rejects spans of them; it is said once, and gateway_telemetry_spans_total counts them as dropped: look at its limits and its log',
+      )
+    },
   })
   instruments.withTelemetry(spans.counts)
   const tracing = createRequestTracing({

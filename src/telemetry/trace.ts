@@ -50,7 +50,7 @@ export interface Tracing {
   begin(fields: IncomingHttpHeaders, startedAtMs: number): RequestTrace
 }
 
-/** Spans since start: taken by the collector, and lost because it was slow or away. */
+/** Spans since start: taken by the collector, and lost because it was slow or away, or rejected them. */
 export interface SpanCounts {
   readonly exported: number
   readonly dropped: number

@@ -358,6 +358,7 @@ describeWithDefinitions()('traces', () => {
       started.upstream.respond((_request, response) => response.writeHead(200).end('{}'))
       return started
     }
+    const authorityOfTaker = createAuthority('quotas')
     const metricsOf = async (started: RunningGateway): Promise<string> =>
       await (await fetch(`${started.adminUrl}/metrics`)).text()
     const spansIn = (text: string, result: string): number =>
@@ -400,6 +401,45 @@ describeWithDefinitions()('traces', () => {
       expect(elsewhere.spans).toEqual([])
       for (const each of [elsewhere, ...collectors]) await each.close()
     }, 60_000)
+
+    test('rejects spans of batches that it takes: they count as dropped, and the log says it once', async () => {
+      const secret = join(running.directory, 'echoed-token')
+      await writeFile(secret, 'Bearer echoed-77c1a2\n', { mode: 0o600 })
+      const taker = await startCollector(undefined, {
+        tls: authorityOfTaker.issue({ name: 'localhost' }),
+        rejects: ({ authorization }) => ({
+          rejectedSpans: 2,
+          errorMessage: `${authorization} is over quota; echoed-77c1a2 cog_payments-runner-0123456789abcdef ${'x'.repeat(500)}`,
+        }),
+      })
+      await writeFile(join(running.directory, 'taker.pem'), authorityOfTaker.ca)
+      const started = await start(
+        `https://localhost:${taker.port}`,
+        `, ca: "${running.directory}/taker.pem", headers: { Authorization: { file: "${secret}" } }`,
+      )
+      const batches = async (): Promise<number> => spansIn(await metricsOf(started), 'dropped') / 2
+      await until(async () => {
+        await started.call(sessions)
+        return (await batches()) >= 3
+      }, 'three batches')
+      await until(async () => {
+        const text = await metricsOf(started)
+        return spansIn(text, 'exported') + spansIn(text, 'dropped') === taker.spans.length
+      }, 'all spans to be counted')
+      const lines = started.logLines.filter((line) => line.includes('rejects spans'))
+      expect(lines).toHaveLength(1)
+      expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+        event: 'telemetry',
+        rejected: 2,
+        collector: expect.stringMatching(/^\[masked\] is over quota; \[masked\] cog_\[masked\] x{1,200}$/),
+      })
+      expect((lines[0] ?? '').length).toBeLessThan(800)
+      expect(said(started, 'does not take them')).toBe(0)
+      const everything = await started.everything()
+      await started.close()
+      await taker.close()
+      expectNowhere(everything, ['echoed-77c1a2', '0123456789abcdef'])
+    })
 
     test('that never answers holds no request back, and no more spans than the queue has room for', async () => {
       const silent = await startCollector(() => null)

@@ -52,10 +52,12 @@ export function describeWithDefinitions(): typeof describe | typeof describe.ski
   return describe.skip
 }
 
-function loadRequestType(): protobuf.Type {
+function loadTypes(): { readonly request: protobuf.Type; readonly response: protobuf.Type } {
   const root = new protobuf.Root()
   root.resolvePath = (_origin, target) => join(definitions, target)
-  return root.loadSync(traceService).lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
+  const of = (name: string): protobuf.Type =>
+    root.loadSync(traceService).lookupType(`opentelemetry.proto.collector.trace.v1.ExportTraceService${name}`)
+  return { request: of('Request'), response: of('Response') }
 }
 
 export type Collector = Awaited<ReturnType<typeof startCollector>>
@@ -65,14 +67,16 @@ export interface CollectorOptions {
   readonly tls?: ServerCertificate
   /** Where a status of 300 to 399 leads. */
   readonly location?: string
+  /** How many spans of a batch it rejects, and what it says of them. */
+  readonly rejects?: (fields: IncomingHttpHeaders) => { readonly rejectedSpans: number; readonly errorMessage: string }
 }
 
 /** `answer`: the status that it gives, by default 200; null: it never answers. */
 export async function startCollector(
   answer: (fields: IncomingHttpHeaders) => number | null = () => 200,
-  { tls, location }: CollectorOptions = {},
+  { tls, location, rejects }: CollectorOptions = {},
 ) {
-  const requestType = loadRequestType()
+  const { request: requestType, response: responseType } = loadTypes()
   const spans: SeenSpan[] = []
   const texts: string[] = []
   const faults: string[] = []
@@ -92,9 +96,13 @@ export async function startCollector(
           ...(location === undefined ? {} : { location }),
         })
         // As a careless one does: it says what it was sent.
-        .end(status === 200 ? '' : JSON.stringify(request.headers))
+        .end(status === 200 ? answerBody(request.headers) : JSON.stringify(request.headers))
     })
   }
+  const answerBody = (fields: IncomingHttpHeaders): Uint8Array =>
+    responseType
+      .encode(responseType.fromObject(rejects === undefined ? {} : { partialSuccess: rejects(fields) }))
+      .finish()
   const server = tls === undefined ? createServer(receive) : createTlsServer(tls, receive)
   function take(body: Buffer): void {
     const message = requestType.decode(body)

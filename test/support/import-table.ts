@@ -24,7 +24,7 @@ export const mayImport: Readonly<Record<string, Allowed>> = {
     'store/store',
   ],
   metrics: [],
-  telemetry: ['types of config', 'types of records', 'records/outage-log'],
+  telemetry: ['types of config', 'types of records', 'records/mask', 'records/outage-log'],
   store: [],
   idempotency: ['problems', 'store/retry', 'store/sealing', 'store/store'],
   records: [
@@ -192,7 +192,8 @@ export const corners: Readonly<Record<string, Allowed>> = {
   '@google-cloud/secret-manager': ['keys/sources/cloud/google-source'],
   '@opentelemetry/api': ['telemetry/requests'],
   '@opentelemetry/core': ['telemetry'],
-  '@opentelemetry/exporter-trace-otlp-proto': ['telemetry/export'],
+  '@opentelemetry/otlp-exporter-base': ['telemetry/export'],
+  '@opentelemetry/otlp-transformer': ['telemetry/export'],
   '@opentelemetry/resources': ['telemetry/export'],
   '@opentelemetry/sdk-trace': ['telemetry/export'],
   '@opentelemetry/semantic-conventions': ['telemetry'],

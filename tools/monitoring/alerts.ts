@@ -544,12 +544,13 @@ export const alerts: readonly Alert[] = [
     for: '15m',
     severity: 'warning',
     summary: 'Traces of {{ $labels.instance }} are incomplete.',
-    meaning: 'The collector is slow or away. Requests are not affected.',
+    meaning: 'The collector is slow or away, or rejects spans. Requests are not affected.',
     threshold: 'A quarter of an hour: restarts of a collector cost some spans.',
     turn: 'The team of the collector.',
     steps: [
       'From the host of the gateway: `curl -sv <telemetry.otlp>`.',
       'Lower `telemetry.sample` if the collector does not keep up.',
+      'The log has one line (event `telemetry`) with what the collector says of spans that it rejects: raise its limits.',
     ],
     test: {
       at: '40m',
