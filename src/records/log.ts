@@ -55,6 +55,8 @@ export function createLog({ level, destination, ownErrors = [] }: LogOptions) {
     info: put('info'),
     warn: put('warn'),
     error: put('error'),
+    /** The code or sentence of why lines cannot be written now; null while they can. */
+    fault: (): string | null => writer?.health().error ?? null,
     /** Waits until all lines are written. A log that cannot be written any more rejects. */
     close: async (): Promise<void> => writer?.close(),
   }

@@ -130,6 +130,7 @@ export function logOf(log: Log, worker: number): Log {
     info: (fields, message) => log.info({ ...fields, worker }, message),
     warn: (fields, message) => log.warn({ ...fields, worker }, message),
     error: (fields, message) => log.error({ ...fields, worker }, message),
+    fault: () => log.fault(),
     close: () => log.close(),
   }
 }

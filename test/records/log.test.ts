@@ -99,6 +99,19 @@ describe('the operational log', () => {
     expect(lines[0]?.match(/"msg":/g)).toHaveLength(1)
   })
 
+  it('says why it cannot be written, as long as it cannot', async () => {
+    const program = startProgram(
+      `
+      const log = createLog({ level: 'info' })
+      const before = log.fault()
+      log.info({}, 'tick')
+      setTimeout(() => process.stdout.write(JSON.stringify([before, log.fault()])), 50)
+    `,
+      { before: 'exec 2> /dev/full' },
+    )
+    expect(JSON.parse(await textOf(program.stdout))).toEqual([null, 'ENOSPC'])
+  })
+
   it('goes to stderr, complete when close has resolved', async () => {
     const program = startProgram(`
       const log = createLog({ level: 'info' })

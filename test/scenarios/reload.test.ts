@@ -778,6 +778,15 @@ describe('an audit log that cannot be written', () => {
     expect(running.logLines.join('')).toContain('ENOSPC')
   })
 
+  test('is noted, with the reason and what to do', async () => {
+    await start({ records: { audit: '/dev/full' }, logFault: 'EPIPE' })
+    const { notes } = running.gateway.readiness()
+    expect(notes).toEqual([
+      'the audit log cannot be written: ENOSPC: the disk is full; make room or repair the target of records.audit, and writing goes on',
+      'the log of the process cannot be written: EPIPE; make room or repair where its standard error goes, and writing goes on',
+    ])
+  })
+
   test('is written in order once it can be, and changes are taken again', async () => {
     const file = join(own, 'audit.ndjson')
     await mkdir(file)
@@ -908,4 +917,26 @@ describe('a changed file that is read at the start only', () => {
     expect(await reload()).toMatchObject({ diagnostics: [] })
     expect(await shown()).toEqual([[], { file: configFile, notes: [] }])
   })
+})
+
+describe('records that cannot be written', () => {
+  test.each(['access', 'decisions'] as const)(
+    '%s: the instance is ready, and notes it until they can',
+    async (stream) => {
+      const file = join(own, `${stream}.ndjson`)
+      await mkdir(file)
+      await start({ records: { [stream]: file } })
+      await until(() => running.gateway.readiness().ready, 'the issuer')
+      const ready = async (): Promise<{ notes?: readonly string[] }> => {
+        const answer = await fetch(`${running.adminUrl}/readyz`)
+        expect(answer.status).toBe(200)
+        return (await answer.json()) as { notes?: readonly string[] }
+      }
+      expect((await ready()).notes).toEqual([
+        `${stream} records cannot be written, and what does not fit into memory is lost (0 so far): EISDIR: it is a directory; make room or repair the target of records.${stream}, and writing goes on`,
+      ])
+      await rm(file, { recursive: true })
+      await until(async () => (await ready()).notes === undefined, 'the note to go')
+    },
+  )
 })

@@ -90,6 +90,8 @@ export interface StartOptions {
   readonly eventLoopDelay?: () => number
   /** How often the files of policies are looked at; where a test waits for a change to be found, `quickPace`. */
   readonly filePace?: FilePace
+  /** Why the log of the process cannot be written; default: it can. */
+  readonly logFault?: string
   /** Whether to wait until it is ready; by default yes, unless the records go elsewhere. */
   readonly awaitReady?: boolean
 }
@@ -183,7 +185,8 @@ ${options.config ?? ''}
   const logLines: string[] = []
   const env = { ...usualKeys, ...options.env }
   const { config } = await loadConfig(configFile, env)
-  const log = createLog({ level: 'debug', destination: { write: (line) => void logLines.push(line) } })
+  const written = createLog({ level: 'debug', destination: { write: (line) => void logLines.push(line) } })
+  const log = { ...written, fault: () => options.logFault ?? null }
   const gateway = await startGateway({
     config,
     env,

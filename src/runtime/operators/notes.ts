@@ -1,9 +1,11 @@
 // What `/readyz` says of policies, keys and issuers: notes, and the one reason that takes the instance out of service.
 
 import type { IssuerConfig } from '../../config/issuer-schema.ts'
+import { codeInWords } from '../../config/values/file-errors.ts'
 import type { IssuerStatus } from '../../identity/signing-keys/signing-keys.ts'
 import type { KeyStatus } from '../../keys/keyring.ts'
 import { refusedAt, type OverloadLevel } from '../../gateway/load/overload.ts'
+import type { StreamHealth } from '../../records/sinks.ts'
 import type { RefusedChange } from '../live-policies.ts'
 
 /** That the policy files and the policies in force differ, and the first reason. */
@@ -72,4 +74,27 @@ export function overloadNote(level: OverloadLevel): string | null {
   const { beyondShare, withinShare } = refusedAt(level)
   const others = withinShare.length === 0 ? 'none' : withinShare.join(', ')
   return `the event loop lags; requests are refused of teams that make more than their share of the load (priority ${beyondShare.join(', ')}) and of other teams (priority ${others})`
+}
+
+/** That a record file or the log cannot be written, why, and what to do. */
+export function unwritableNotes(streams: readonly StreamHealth[], logFault: string | null): readonly string[] {
+  const ofStreams = streams.flatMap(({ stream, healthy, error, lost }) => {
+    if (healthy) return []
+    const what =
+      stream === 'audit'
+        ? 'the audit log cannot be written'
+        : `${stream} records cannot be written, and what does not fit into memory is lost (${lost} so far)`
+    return [
+      `${what}: ${whyUnwritable(error)}; make room or repair the target of records.${stream}, and writing goes on`,
+    ]
+  })
+  if (logFault === null) return ofStreams
+  return [
+    ...ofStreams,
+    `the log of the process cannot be written: ${whyUnwritable(logFault)}; make room or repair where its standard error goes, and writing goes on`,
+  ]
+}
+
+function whyUnwritable(error: string | null): string {
+  return error === null ? 'the disk has not answered yet' : codeInWords(error)
 }

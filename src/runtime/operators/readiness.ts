@@ -12,13 +12,14 @@ import {
   refusalNote,
   shadowNote,
   staleKeysNote,
+  unwritableNotes,
 } from './notes.ts'
 import type { OperatorsParts } from './parts.ts'
 
 /** `changedFiles`: files that are read at the start only and have changed since, as sentences. */
 export function createReadiness(parts: OperatorsParts, changedFiles: () => readonly string[]): () => Readiness {
   const { core, shares, certificates, overload, blocks, identities, copies, rotations, lifecycle } = parts
-  const { checkpoints, config, keyring, policies, shadow, sinks, tokens } = core
+  const { checkpoints, config, keyring, log, policies, shadow, sinks, tokens } = core
   const { keys, store } = shares
   return () => {
     const reasons = [
@@ -42,6 +43,7 @@ export function createReadiness(parts: OperatorsParts, changedFiles: () => reado
       ...copies.notes,
       shadow === null || shadow.set.refusal === null ? null : shadowNote(shadow.set.refusal.diagnostics),
       ...certificates.notes,
+      ...unwritableNotes(sinks.health(), log.fault()),
       ...checkpointNotes(checkpoints?.status() ?? null),
       ...changedFiles(),
       overloadNote(overload.level),
