@@ -27,7 +27,7 @@ import { createUnreadRequests } from './listener/unread-requests.ts'
 import { createOwnPages, type OwnPagesParts } from './own-pages/plugin.ts'
 import { Pipelines } from './listener/pipelines.ts'
 import { Readers } from './listener/readers.ts'
-import { RequestsUnderWay } from './blocking/requests-under-way.ts'
+import { cutByStop, RequestsUnderWay } from './blocking/requests-under-way.ts'
 import { draining } from './refusals/request.ts'
 import type { Recorder } from './recording/recorder.ts'
 import { abandonedMs } from './responses/client.ts'
@@ -80,6 +80,7 @@ function recordWithinMs({ isRead }: RequestContext): number {
 export async function createGatewayApp(parts: GatewayParts) {
   const { stages, recorder, now } = parts
   let phase: ListenerPhase = 'open'
+  let isCut = false
   let inFlight = 0
   /** Requests whose callers have left during a call. */
   const lingering = new InFlightList<RequestContext>()
@@ -153,7 +154,11 @@ export async function createGatewayApp(parts: GatewayParts) {
         request,
         response,
         begin: () => app.routing(request, response),
-        leave: () => openContext(request, response).close(true),
+        leave() {
+          const context = openContext(request, response)
+          if (isCut) cutByStop(context)
+          context.close(true)
+        },
         context: null,
       })
   }
@@ -202,6 +207,10 @@ export async function createGatewayApp(parts: GatewayParts) {
     headMs: parts.listener.timeouts.headMs,
     now,
     input: { mayRead: (socket) => pipelines.mayRead(socket), isKnown: (socket) => pipelines.isKnown(socket) },
+    beforeAllAreCut() {
+      isCut = true
+      underWay.cut()
+    },
     isBusy: (socket) => pipelines.latest(socket) !== null,
     onRefused: (reason, answerable) => {
       parts.listener.onRefused(reason)

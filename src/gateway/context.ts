@@ -96,7 +96,7 @@ export class RequestContext {
   status: number | null = null
   /** The caller left before it had the whole answer. */
   aborted = false
-  /** The answer was cut off after its head was sent: too late for a problem document. */
+  /** The gateway has cut it off when it was too late for a problem document: its answer had begun, or the process ends. */
   brokenOff = false
   bytesIn = 0
   bytesOut = 0

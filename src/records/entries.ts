@@ -5,7 +5,7 @@ export type Stream = 'access' | 'decisions' | 'audit'
 /**
  * How an exchange ended. `cached`: answered from the cache or another caller's call. `replayed`: the kept answer of an earlier
  * request with the same Idempotency-Key. `answered`: a page of the gateway's own. `aborted`: the caller left. `failed`: the
- * gateway or the upstream broke it off.
+ * gateway or the upstream broke it off, also because the process ends (problem `draining`).
  */
 export type ExchangeOutcome = 'forwarded' | 'cached' | 'replayed' | 'answered' | 'refused' | 'aborted' | 'failed'
 

@@ -54,6 +54,8 @@ async function entries<T>(name: string): Promise<T[]> {
     .map((line) => JSON.parse(line) as T)
 }
 
+const ending = ({ outcome, problem }: AccessEntry): string => `${outcome} ${problem}`
+
 async function call(): Promise<{ readonly text: string; readonly closed: boolean }> {
   const token = await issuer.sign({ sub: 'ann', groups: ['sso-payments-eng'] })
   const socket = await openSocket(gateway.port)
@@ -162,7 +164,7 @@ test('what hangs is cut at the deadline and recorded, and defects that come agai
   gateway.signal('SIGUSR2')
   expect(await gateway.ended).toMatchObject({ code: 1, signal: null })
   await until(() => hanging.closed, 'the connection to be cut')
-  expect((await entries<AccessEntry>('access')).map(({ outcome }) => outcome)).toEqual(['aborted'])
+  expect((await entries<AccessEntry>('access')).map(ending)).toEqual(['failed draining'])
   expect(crashLines()).toHaveLength(10)
 })
 
@@ -177,7 +179,7 @@ test('a stop signal while it drains changes nothing, and a second one cuts', asy
   expect((await fetch(`http://127.0.0.1:${gateway.adminPort}/livez`)).status).toBe(200)
   gateway.signal('SIGTERM')
   expect(await gateway.ended).toMatchObject({ code: 1, signal: null })
-  expect((await entries<AccessEntry>('access')).map(({ outcome }) => outcome)).toEqual(['aborted'])
+  expect((await entries<AccessEntry>('access')).map(ending)).toEqual(['failed draining'])
 })
 
 describeWithValkey('a gateway of two workers', () => {
@@ -215,7 +217,7 @@ describeWithValkey('a gateway of two workers', () => {
       await until(async () => (await fetch(`http://127.0.0.1:${admin.port}/readyz`)).status === 503, 'the drain')
       running.signal('SIGTERM')
       expect(await running.ended).toMatchObject({ code: 1, signal: null })
-      expect((await entries<AccessEntry>('access')).map(({ outcome }) => outcome)).toEqual(Array(3).fill('aborted'))
+      expect((await entries<AccessEntry>('access')).map(ending)).toEqual(Array(3).fill('failed draining'))
       expect(running.err).not.toContain(secret)
     } finally {
       await running.kill()

@@ -337,6 +337,21 @@ describe("the callers' listener with a certificate", () => {
     expect(left.map((entry) => entry.outcome)).toEqual(Array(5).fill('aborted'))
   })
 
+  test('what the gateway cuts over HTTP/2 as it ends is recorded so, and not as a caller that has left', async () => {
+    running.upstream.takeOver(() => {})
+    const stream = session.request({
+      ':path': sessions,
+      authorization: `Bearer ${token}`,
+      'x-request-id': 'cut-over-h2',
+    })
+    stream.on('error', () => {})
+    await until(() => running.upstream.seen.length === 1, 'the upstream to see it')
+    await running.gateway.cut()
+    const { access, decision } = await running.recordsOf('cut-over-h2')
+    expect(access).toMatchObject({ outcome: 'failed', problem: 'draining', reason: 'draining', status: null })
+    expect(decision).toMatchObject({ effect: 'allow', ended: { how: 'failed', sent: true } })
+  })
+
   test('an answer that breaks off half way breaks off over HTTP/2, too', async () => {
     running.upstream.respond((_request, response) => {
       response.writeHead(200, { 'content-length': '1000' })

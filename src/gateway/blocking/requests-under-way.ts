@@ -1,8 +1,11 @@
-// The requests that are under way, so that those of a caller who is blocked, or with a key that is, can be cut.
+// The requests that are under way, so that those of a caller who is blocked, or with a key that is, can be cut, and all of them
+// when the process ends.
 
 import { InFlightList } from '../../in-flight-list.ts'
 import type { Problem } from '../../problems.ts'
 import type { RequestContext } from '../context.ts'
+import { hasLeft } from '../listener/http-versions.ts'
+import { draining } from '../refusals/request.ts'
 import { answerFailure } from '../responses/own-answer.ts'
 
 export class RequestsUnderWay {
@@ -39,4 +42,16 @@ export class RequestsUnderWay {
       else if (context.response.writableLength > 0) context.response.destroy()
     }
   }
+
+  /** Their connections are about to be closed by the gateway: the records do not say that the callers have left. */
+  cut(): void {
+    for (const context of this.#contexts.items())
+      if (!context.isClosed && (!context.isComplete || hasLeft(context.response))) cutByStop(context)
+  }
+}
+
+/** Nothing more reaches its caller, because the process ends. */
+export function cutByStop(context: RequestContext): void {
+  context.fail(draining())
+  context.brokenOff = true
 }

@@ -19,6 +19,8 @@ export interface ConnectionOptions extends CapOptions {
   /** A connection was refused. `answerable`: the socket to answer over HTTP/1 and close; null when it was closed already. */
   readonly onRefused: (reason: ConnectionRefusal, answerable: Socket | null) => void
   readonly onCut: (cause: ConnectionCut) => void
+  /** All connections are about to be cut, with the requests on them. */
+  readonly beforeAllAreCut: () => void
 }
 
 export const connectionCuts = [
@@ -90,6 +92,7 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
       if (!isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)) socket.destroy()
   }
   function cut(): void {
+    options.beforeAllAreCut()
     incoming.destroyAll()
     sessions.destroy()
     for (const socket of sockets) socket.destroy()

@@ -42,7 +42,7 @@ export function answerFailure(context: RequestContext, error: unknown): void {
   context.fail(problem)
   const hasBegun = context.status !== null
   if (hasBegun || response.destroyed) {
-    context.brokenOff = hasBegun
+    context.brokenOff ||= hasBegun
     breakOff(response)
   } else answerProblem(context, problem)
 }

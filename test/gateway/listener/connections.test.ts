@@ -18,6 +18,7 @@ function watch(server: Server, options: Partial<ConnectionOptions>): ReturnType<
     isBusy: () => false,
     onRefused: () => {},
     onCut: () => {},
+    beforeAllAreCut: () => {},
     ...options,
   })
 }
