@@ -317,7 +317,8 @@ describe('a second signal', () => {
       expect(cut).toHaveLength(4)
       for (const entry of cut)
         expect(entry).toMatchObject({ outcome: 'failed', problem: 'draining', reason: 'draining' })
-      expect(cut.map(({ status }) => status).toSorted()).toEqual([200, null, null, null])
+      expect(cut.filter(({ status }) => status === 200)).toHaveLength(1)
+      expect(cut.filter(({ status }) => status === null)).toHaveLength(3)
       const decisions = await entries<DecisionEntry>('decisions')
       expect(decisions.slice(1).map(({ ended }) => ended?.how)).toEqual(Array(4).fill('failed'))
       // The right to the operation is another matter.

@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { Transform } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createBodyMemory, type BodyMemory } from '../../../src/gateway/bodies/memory.ts'
 import { Upload, type UploadOptions } from '../../../src/gateway/upstream/upload.ts'
@@ -125,6 +126,34 @@ describe('an upload', () => {
     for (let part = 0; part < 10; part += 1) socket.write(`${(100_000).toString(16)}\r\n${'x'.repeat(100_000)}\r\n`)
     await until(() => events.length > 1, 'the refusal')
     expect(events).toEqual(['ready', 'body-too-large body-too-large'])
+  })
+
+  describe('in small pieces', () => {
+    /** Lengths of what it passes on. */
+    let written: number[]
+    beforeEach(() => {
+      written = []
+      const { write } = Transform.prototype
+      vi.spyOn(Upload.prototype, 'write').mockImplementation(function (this: Upload, chunk: Buffer) {
+        written.push(chunk.length)
+        return Boolean(Reflect.apply(write, this, [chunk]))
+      } as Upload['write'])
+    })
+    afterEach(() => void vi.restoreAllMocks())
+
+    test('that come in one read passes them on as one', async () => {
+      await begin('Transfer-Encoding: chunked', '5\r\nhello\r\n'.repeat(100))
+      expect(written).toEqual([500])
+    })
+
+    test('that come in one turn passes on what makes 16 KiB, and the rest behind it', async () => {
+      const arrived = new Promise<IncomingMessage>((resolve) => server.once('request', resolve))
+      await begin('Transfer-Encoding: chunked', '5\r\nhello\r\n')
+      const request = await arrived
+      for (let piece = 0; piece < 50; piece += 1) request.emit('data', Buffer.alloc(500))
+      await until(() => written.length === 3, 'the rest')
+      expect(written).toEqual([5, 16_500, 8_500])
+    })
   })
 
   test('whose caller leaves ends with an error that it handles itself', async () => {
