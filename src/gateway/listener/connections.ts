@@ -37,6 +37,8 @@ export const idleMs = 72_000
 export const checkMs = 1_000
 /** Most refused connections that are answered at a time; others are closed without a response. */
 const mostAnsweredAtOnce = 8
+/** How many may wait in the system to be accepted: Node's default. A flood must not keep the listener open. */
+const mostToAccept = 511
 
 export function watchConnections(server: Server, options: ConnectionOptions) {
   const caps = new ConnectionCaps(options)
@@ -45,6 +47,8 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   const sockets = new Set<Socket>()
   const isTls = 'setSecureContext' in server
   let beingAnswered = 0
+  let arrived = 0
+  const isBelowTls = (socket: Socket): boolean => isTls && !('encrypted' in socket)
   const track = (socket: Socket): void => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
@@ -62,12 +66,13 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   }
 
   guardConnections(server, (socket, begin) => {
+    arrived += 1
     const reason = caps.take(socket)
     if (reason !== null) {
       refuse(socket, reason)
       return
     }
-    if (!isTls) track(socket)
+    track(socket)
     incoming.add(socket, () => {
       begin()
       if (!isTls) meterInput(socket, options.input)
@@ -75,7 +80,7 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   })
   // Without a listener an error of accept(2) would end the process. One before it listens is the business of who started it.
   server.on('error', () => server.listening && options.onRefused('not-accepted', null))
-  // With TLS every connection has a second, underlying socket, which is not tracked.
+  // With TLS every connection has a second socket above the one that was accepted.
   if (isTls)
     server.on('secureConnection', (socket: Socket) => {
       track(socket)
@@ -88,14 +93,25 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
   // Connections become idle as their requests end; one with HTTP/2 is its session's business.
   const closeIdle = (): void => {
     sessions.destroyIdle()
-    for (const socket of sockets)
-      if (!isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)) socket.destroy()
+    for (const socket of sockets) {
+      const isIdle = isBelowTls(socket)
+        ? socket.bytesRead === 0
+        : !isHttp2Socket(socket) && !options.isBusy(socket) && hasSpoken(socket)
+      if (isIdle) socket.destroy()
+    }
   }
   function cut(): void {
     options.beforeAllAreCut()
-    incoming.destroyAll()
     sessions.destroy()
     for (const socket of sockets) socket.destroy()
+  }
+  /** Node accepts one connection a turn; those that it has not accepted are lost when it stops listening. */
+  async function untilAccepted(): Promise<void> {
+    await setImmediate()
+    for (let turn = 0, before = -1; before !== arrived && turn < mostToAccept; turn++) {
+      before = arrived
+      await setImmediate()
+    }
   }
   return {
     cut,
@@ -111,7 +127,7 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
     /** Stops listening, closes what is idle, and resolves when the rest has ended or was cut at the deadline. */
     async close(deadlineMs: number): Promise<void> {
       // After a stall of the event loop this runs before what has arrived meanwhile is accepted, and then read.
-      await setImmediate()
+      await untilAccepted()
       incoming.beginAll()
       await setImmediate()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))

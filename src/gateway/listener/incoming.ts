@@ -9,11 +9,13 @@ import { startInput, stopInput } from './input-flow.ts'
 const mostBusy = 0.6
 const lookEveryMs = 50
 const longestGapMs = 8
-/** Where so many wait that the last would wait longer, the gaps are shorter: honest callers must not wait without end. */
+/** Where so many wait that these gaps would add up to more, they are shorter: honest callers must not wait without end. */
 const longestWaitMs = 1_000
 
 export class IncomingConnections {
   readonly #waiting = new Map<Socket, () => void>()
+  /** As many have waited at once since none waited. Fewer gaps than that are before each connection. */
+  #mostWaiting = 0
   #isTimed = false
   #gapMs = 0
   #lookedMs = performance.now()
@@ -27,7 +29,9 @@ export class IncomingConnections {
   /** `begin` is called once, unless the connection is destroyed before. It must not throw. */
   add(socket: Socket, begin: () => void): void {
     stopInput(socket)
+    if (this.#waiting.size === 0) this.#mostWaiting = 0
     this.#waiting.set(socket, begin)
+    this.#mostWaiting = Math.max(this.#mostWaiting, this.#waiting.size)
     if (!this.#isTimed) this.#beginLater()
   }
 
@@ -35,15 +39,10 @@ export class IncomingConnections {
     for (const socket of this.#waiting.keys()) this.#begin(socket)
   }
 
-  destroyAll(): void {
-    for (const socket of this.#waiting.keys()) socket.destroy()
-    this.#waiting.clear()
-  }
-
   #beginLater(): void {
     this.#isTimed = true
     this.#look()
-    const gapMs = Math.min(this.#gapMs, longestWaitMs / this.#waiting.size)
+    const gapMs = Math.min(this.#gapMs, longestWaitMs / this.#mostWaiting)
     // A timer takes a millisecond at least.
     if (gapMs < 1) setImmediate(this.#beginOne)
     else setTimeout(this.#beginOne, gapMs)
@@ -68,11 +67,13 @@ export class IncomingConnections {
   /** The gap grows and shrinks by a millisecond a look, because each connection that begins makes the loop busier. */
   #look(): void {
     const nowMs = performance.now()
-    if (nowMs - this.#lookedMs < lookEveryMs) return
+    // Nobody looks while no connection comes.
+    const looks = Math.floor((nowMs - this.#lookedMs) / lookEveryMs)
+    if (looks === 0) return
     const look = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(look, this.#lastLook)
     this.#lookedMs = nowMs
     this.#lastLook = look
-    this.#gapMs = Math.max(0, Math.min(longestGapMs, this.#gapMs + (utilization > mostBusy ? 1 : -1)))
+    this.#gapMs = Math.max(0, Math.min(longestGapMs, this.#gapMs + (utilization > mostBusy ? 1 : -looks)))
   }
 }
