@@ -3,7 +3,7 @@
 import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { guardConnections } from '../../http/client-address.ts'
 import { ConnectionCaps, type CapOptions, type ConnectionRefusal } from './caps.ts'
 import { IncomingConnections } from './incoming.ts'
@@ -39,6 +39,8 @@ export const checkMs = 1_000
 const mostAnsweredAtOnce = 8
 /** How many may wait in the system to be accepted: Node's default. A flood must not keep the listener open. */
 const mostToAccept = 511
+/** Longer than a worker waits for the next connection while its parent has one. */
+const handOverMs = 5
 
 export function watchConnections(server: Server, options: ConnectionOptions) {
   const caps = new ConnectionCaps(options)
@@ -105,11 +107,11 @@ export function watchConnections(server: Server, options: ConnectionOptions) {
     sessions.destroy()
     for (const socket of sockets) socket.destroy()
   }
-  /** Node accepts one connection a turn; those that it has not accepted are lost when it stops listening. */
+  /** What Node has not accepted, or not handed over to a worker, is lost when it stops listening. It takes one connection a turn. */
   async function untilAccepted(): Promise<void> {
-    await setImmediate()
-    for (let turn = 0, before = -1; before !== arrived && turn < mostToAccept; turn++) {
+    for (let looks = 0, before = -1; before !== arrived && looks < mostToAccept; looks++) {
       before = arrived
+      await sleep(handOverMs)
       await setImmediate()
     }
   }

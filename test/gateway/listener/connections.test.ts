@@ -68,7 +68,7 @@ test('requests that the system has accepted and Node has not are answered when t
     response.once('close', () => busy.delete(request.socket))
     response.end('answer')
   })
-  const connections = watch(server, { maxConnections: 12, isBusy: (socket) => busy.has(socket) })
+  const connections = watch(server, { maxConnections: 13, isBusy: (socket) => busy.has(socket) })
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   const waiting: number[] = []
@@ -79,16 +79,19 @@ test('requests that the system has accepted and Node has not are answered when t
     while (performance.now() < end);
     await openSocket(port)
   }
-  const texts = Array.from({ length: 8 }, () => {
+  const ask = (): Promise<string[]> => {
     const caller = connect(port, '127.0.0.1').setEncoding('utf8')
     caller.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     return caller.toArray()
-  })
+  }
+  const texts = Array.from({ length: 8 }, ask)
+  // A parent of workers has not handed this one over yet. The timer comes before each that the close starts.
+  setTimeout(() => texts.push(ask()), 1)
   // They connect in this tick; the loop does not turn.
   await new Promise<void>((resolve) => process.nextTick(resolve))
   await connections.close(5_000)
-  expect((await Promise.all(texts)).map((text) => text.join('').includes('answer'))).toEqual(Array(8).fill(true))
-  expect(waiting).toHaveLength(12)
+  expect((await Promise.all(texts)).map((text) => text.join('').includes('answer'))).toEqual(Array(9).fill(true))
+  expect(waiting).toHaveLength(13)
   expect(waiting).not.toContain(0)
   expect(connections.waiting).toBe(0)
 })
