@@ -50,10 +50,11 @@ export class IncomingConnections {
 
   readonly #beginOne = (): void => {
     this.#isTimed = false
-    const [socket] = this.#waiting.keys()
+    const [socket, next] = this.#waiting.keys()
     if (socket === undefined) return
+    // Before it begins: an error there does not stop the others.
+    if (next !== undefined) this.#beginLater()
     this.#begin(socket)
-    if (this.#waiting.size > 0) this.#beginLater()
   }
 
   #begin(socket: Socket): void {
