@@ -55,6 +55,9 @@ const bodies: Readonly<Record<string, string>> = {
   'many odd names': members('Näme_', 190),
   'one long name': JSON.stringify({ ['A_'.repeat(500_000)]: 1 }),
   'one long title': JSON.stringify({ title: 'a'.repeat(65_000) }),
+  'letters in an order that an expression has not seen': JSON.stringify({
+    branch: Array.from({ length: 34_000 }, () => (Math.random() < 0.5 ? 'a' : 'b')).join(''),
+  }),
   'a text of reserved pieces': text('prompt', 'team,'),
   'a text of nearly reserved pieces': text('prompt', 't-e-a-m,'),
   'a text of separators': text('prompt', ','),

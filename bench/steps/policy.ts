@@ -17,6 +17,7 @@ const guardrails = `guardrails:
       secrets.*.sensitive: { default: true }
       numbers.*: { at_most: 5 }
       title: { matches: "^[a-z ]*$" }
+      branch: { matches: "^[ab]*a[ab]{12}$" }
       prompt: { reserve: ["team:"] }
       playbook_id: { matches: "corp/*" }
 `

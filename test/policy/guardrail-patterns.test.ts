@@ -42,6 +42,19 @@ describe('a pattern', () => {
     expect(others.filter((text) => matches(pattern, text))).toEqual([])
   })
 
+  test.each(['^[ab]*a[ab]{12}$', '^(?:a|b)*a.{3}b?$', '^(?:ab?){2,40}$', '^[^b]*(?:b[^b]*b[^b]*)*$'])(
+    '%s matches what it matches elsewhere',
+    (pattern) => {
+      const elsewhere = new RegExp(pattern, 's')
+      fc.assert(
+        fc.property(fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 80 }), (text) => {
+          expect(matches(pattern, text)).toBe(elsewhere.test(text))
+        }),
+        { numRuns: 200 },
+      )
+    },
+  )
+
   test.each([
     ['^[a-z ]*$', 65_536],
     ['^(?:[a-z]+-)*[a-z]+$', 65_536],

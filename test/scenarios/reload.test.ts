@@ -933,7 +933,7 @@ describe('records that cannot be written', () => {
         return (await answer.json()) as { notes?: readonly string[] }
       }
       expect((await ready()).notes).toEqual([
-        `${stream} records cannot be written, and what does not fit into memory is lost (0 so far): EISDIR: it is a directory; make room or repair the target of records.${stream}, and writing goes on`,
+        `the records of ${stream} cannot be written, and what does not fit into memory is lost (0 so far): EISDIR: it is a directory; make room or repair the target of records.${stream}, and writing goes on`,
       ])
       await rm(file, { recursive: true })
       await until(async () => (await ready()).notes === undefined, 'the note to go')

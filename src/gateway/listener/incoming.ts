@@ -1,7 +1,7 @@
 // Begins new connections one a turn of the event loop, and with time between them while the loop is busy. A TLS handshake and a
 // first request cost more than a request on an open connection, so a flood of connections would delay the callers who have one.
 
-import { performance } from 'node:perf_hooks'
+import { performance, type EventLoopUtilization, type Performance } from 'node:perf_hooks'
 import type { Socket } from 'node:net'
 import { startInput, stopInput } from './input-flow.ts'
 
@@ -12,14 +12,24 @@ const longestGapMs = 8
 /** Where so many wait that these gaps would add up to more, they are shorter: honest callers must not wait without end. */
 const longestWaitMs = 1_000
 
+/** Milliseconds, and how much of them the event loop was busy. */
+export type LoopClock = Pick<Performance, 'now' | 'eventLoopUtilization'>
+
 export class IncomingConnections {
   readonly #waiting = new Map<Socket, () => void>()
   /** As many have waited at once since none waited. Fewer gaps than that are before each connection. */
   #mostWaiting = 0
   #isTimed = false
   #gapMs = 0
-  #lookedMs = performance.now()
-  #lastLook = performance.eventLoopUtilization()
+  readonly #clock: LoopClock
+  #lookedMs: number
+  #lastLook: EventLoopUtilization
+
+  constructor(clock: LoopClock = performance) {
+    this.#clock = clock
+    this.#lookedMs = clock.now()
+    this.#lastLook = clock.eventLoopUtilization()
+  }
 
   /** Connections that were accepted, and from which nothing is read yet. */
   get waiting(): number {
@@ -67,12 +77,12 @@ export class IncomingConnections {
 
   /** The gap grows and shrinks by a millisecond a look, because each connection that begins makes the loop busier. */
   #look(): void {
-    const nowMs = performance.now()
+    const nowMs = this.#clock.now()
     // Nobody looks while no connection comes.
     const looks = Math.floor((nowMs - this.#lookedMs) / lookEveryMs)
     if (looks === 0) return
-    const look = performance.eventLoopUtilization()
-    const { utilization } = performance.eventLoopUtilization(look, this.#lastLook)
+    const look = this.#clock.eventLoopUtilization()
+    const { utilization } = this.#clock.eventLoopUtilization(look, this.#lastLook)
     this.#lookedMs = nowMs
     this.#lastLook = look
     this.#gapMs = Math.max(0, Math.min(longestGapMs, this.#gapMs + (utilization > mostBusy ? 1 : -looks)))

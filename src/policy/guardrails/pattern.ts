@@ -50,7 +50,8 @@ export function compilePattern(pattern: string): Pattern | { readonly error: str
         error: `a regular expression of ${steps} steps, more than the ${mostSteps} that are taken: repeat less in it, and bound the length with max_length`,
       }
     const weight = Math.max(1, steps / usualSteps)
-    return { text: pattern, test: (text, effort) => effort.take(text, weight) && expression.testExact(text) }
+    // Not `testExact`: a caller chooses the text, and can make it build a new state of its automaton for each character.
+    return { text: pattern, test: (text, effort) => effort.take(text, weight) && expression.matcher(text).matches() }
   } catch (error) {
     const why =
       error instanceof Error

@@ -83,7 +83,7 @@ export function unwritableNotes(streams: readonly StreamHealth[], logFault: stri
     const what =
       stream === 'audit'
         ? 'the audit log cannot be written'
-        : `${stream} records cannot be written, and what does not fit into memory is lost (${lost} so far)`
+        : `the records of ${stream} cannot be written, and what does not fit into memory is lost (${lost} so far)`
     return [
       `${what}: ${whyUnwritable(error)}; make room or repair the target of records.${stream}, and writing goes on`,
     ]

@@ -131,14 +131,17 @@ describe('new connections', () => {
   })
 
   test('begin at once when the event loop has been idle since it was busy', async () => {
-    const incoming = new IncomingConnections()
+    let nowMs = 0
+    let utilization = 1
+    const measured = () => ({ idle: 0, active: 0, utilization })
+    const incoming = new IncomingConnections({ now: () => nowMs, eventLoopUtilization: measured })
     const begins = (): Promise<void> => new Promise((resolve) => incoming.add(new Socket(), resolve))
-    for (let looks = 0; looks < 3; looks += 1) {
-      const end = performance.now() + 60
-      while (performance.now() < end);
+    for (let looks = 0; looks < 8; looks += 1) {
+      nowMs += 50
       await begins()
     }
-    await sleep(300)
+    utilization = 0
+    nowMs += 500
     const begun = begins()
     await turned()
     expect(incoming.waiting).toBe(0)
