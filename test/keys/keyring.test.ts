@@ -238,6 +238,28 @@ describe('the keyring', () => {
     expect(events).toEqual([])
   })
 
+  test('tells once of a set that is adopted, and of each value that is found new later', async () => {
+    const { keyring } = bench()
+    const told: number[] = []
+    keyring.whenChanged(() => void told.push(keyring.versions().length))
+    adopt(keyring, { a: 'cog_1', b: 'cog_2', c: 'cog_3' })
+    expect(told).toEqual([3])
+    adopt(keyring, { a: 'cog_4', b: 'cog_5', c: 'cog_6' })
+    expect(told).toEqual([3, 3])
+    const file = join(await folder(), 'key')
+    await writeFile(file, 'cog_7', { mode: 0o600 })
+    keyring.adopt([fileKey('a', file)], read({ a: 'cog_4' }))
+    await keyring.refresh('a')
+    expect(opened(keyring, fileKey('a', file)).secret.reveal(origin)).toBe('cog_7')
+    expect(told).toEqual([3, 3, 1, 1])
+  })
+
+  test('names the first of several keys that have one value', () => {
+    const { keyring } = bench()
+    adopt(keyring, { a: 'cog_1', b: 'cog_2', c: 'cog_1', d: 'cog_1', e: 'cog_3' })
+    expect(keyring.status().map(({ sameValueAs }) => sameValueAs)).toEqual([null, null, 'a', 'a', null])
+  })
+
   test('counts a version only when the value changes', () => {
     const { keyring, events } = bench()
     adopt(keyring, { a: 'cog_1', b: 'cog_9' })
